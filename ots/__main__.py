@@ -1,0 +1,6 @@
+"""`python -m ots` is `ots`."""
+
+from ots.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sockets for the probes: resolve, dial, TLS, ICMP, transfer."""

@@ -1,0 +1,1 @@
+"""What people write: cases, parameters, targets, thresholds."""

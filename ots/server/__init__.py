@@ -1,0 +1,1 @@
+"""The cloud test server and its embedded test peers."""

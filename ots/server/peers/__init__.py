@@ -1,0 +1,1 @@
+"""Embedded test peers: real servers on loopback for demo, samples and tests."""

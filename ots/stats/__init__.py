@@ -1,0 +1,1 @@
+"""Statistics as METRICS defines them: pure functions, each with its reference."""
