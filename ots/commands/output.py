@@ -1,0 +1,79 @@
+"""How commands speak: people's text or one JSON document on stdout, complaints on stderr.
+
+A command takes `@json_option`, gets `as_json`, and ends with `print_json(document)` or `click.echo(text)`.
+What goes wrong is a `CommandError` with its exit code; under `--json` it becomes `{"error": …}` on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ots.commands import exit_codes
+from ots.i18n import _
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CommandError(click.ClickException):
+    """A command could not do what was asked: what, where, what to do, and the exit code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int = exit_codes.USAGE,
+        remedy: str | None = None,
+        details: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.remedy = remedy
+        self.details = details
+
+    def document(self) -> dict[str, Any]:
+        """The error as `--json` shows it; every key is always there."""
+        return {
+            "error": {
+                "message": self.message,
+                "remedy": self.remedy,
+                "exit_code": self.exit_code,
+                "details": self.details or [],
+            }
+        }
+
+
+def json_option(command: Command) -> Command:
+    """Adds `--json`, which the command gets as `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help=_("Print one JSON document and nothing else on stdout.")
+    )(command)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document and a line end on stdout; never NaN."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def report_error(error: click.ClickException, *, as_json: bool) -> int:
+    """Shows an error the way the caller reads, and returns the exit code."""
+    if not isinstance(error, CommandError):
+        hint = getattr(getattr(error, "ctx", None), "command_path", None)
+        remedy = _("see {command} --help").format(command=hint) if hint else None
+        error = CommandError(error.format_message(), exit_code=error.exit_code, remedy=remedy)
+    if as_json:
+        print_json(error.document())
+        return error.exit_code
+    click.echo(error.message, err=True)
+    if error.remedy:
+        click.echo("  → " + error.remedy, err=True)
+    return error.exit_code
+
+
+def is_interactive() -> bool:
+    """Whether a person watches: progress is drawn only then, and only on stderr."""
+    return sys.stderr.isatty()

@@ -1,0 +1,132 @@
+"""The command `ots`: a group that imports a command only when it is called.
+
+`ots --help` reads the generated index and imports click alone. A name that is neither a command nor a
+built-in kind is looked up among third-party probes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from ots import __version__, i18n
+from ots.commands import exit_codes
+from ots.commands.index import KINDS, SECTIONS
+from ots.commands.output import CommandError, report_error
+from ots.i18n import _
+
+
+class LazyGroup(click.Group):
+    """Commands by name from the index; commands win over probe kinds."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in SECTIONS.values() for name in commands] + [
+            kind.replace("_", "-") for kind in KINDS
+        ]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if any(name in commands for commands in SECTIONS.values()):
+            command: click.Command = importlib.import_module(f"ots.commands.{name}").command
+            return command
+        from ots.commands.kind import kind_command
+
+        return kind_command(name.replace("-", "_"))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        kinds = {kind.replace("_", "-"): summary for kind, summary in KINDS.items()}
+        for title, commands in {"Measure now: ots KIND TARGET": kinds, **SECTIONS}.items():
+            rows = [(name, _(summary)) for name, summary in commands.items()]
+            with formatter.section(_(title)):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = _("did you mean {name}?").format(name=near[0]) if near else _("see ots --help")
+            message = _("no command or probe {name!r}").format(name=args[0])
+            raise CommandError(f"{message}; {hint}") from None
+
+
+def _choose_language(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    i18n.choose(value)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"ots {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples:  ots ping 192.0.2.1   ots run office.yaml --var server=…   ots report show last",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(i18n.LANGUAGES),
+    is_eager=True,
+    expose_value=False,
+    callback=_choose_language,
+    help="Language of what you read.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Say which."
+)
+@click.option("-v", "--verbose", count=True, help="Log more to stderr (twice: everything).")
+@click.pass_context
+def cli(ctx: click.Context, verbose: int) -> None:
+    """OTS measures networks and services, and writes reports that hold."""
+    if verbose:
+        from ots.log import configure
+
+        configure(verbose)
+    if ctx.invoked_subcommand is None:
+        from ots.commands.start import show_start
+
+        show_start()
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs `ots` and exits; never a traceback for a user."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    i18n.choose()
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        result: Any = cli.main(arguments, prog_name="ots", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(_("interrupted"), err=True)
+        return exit_codes.INTERRUPTED
+    except click.ClickException as error:
+        return report_error(error, as_json=as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.PASS
+    except Exception as error:
+        logging.getLogger("ots").debug("internal error", exc_info=True)
+        failure = CommandError(
+            _("internal error: {kind}: {text}").format(kind=type(error).__name__, text=error),
+            exit_code=exit_codes.INTERNAL,
+            remedy=_("run it again with -vv to see where, and report it"),
+        )
+        return report_error(failure, as_json=as_json)
+    return result if isinstance(result, int) else exit_codes.PASS
