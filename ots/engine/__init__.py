@@ -1,0 +1,1 @@
+"""The engine: a plan goes in, steps and a report come out. It knows no probe by name."""

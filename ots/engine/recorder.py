@@ -1,0 +1,136 @@
+"""What one attempt leaves behind: samples in columns, trigger points, method, flags, and how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ots.model.metric import Series, Value
+from ots.model.outcome import Outcome, QualityFlag, outcome_of
+from ots.model.report import Attempt, Error, Trigger
+from ots.probe import AttemptData, Sample
+
+LabelSet = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Column:
+    """The samples of one key and label set; `reasons` by position where the value is missing."""
+
+    t: list[float] = field(default_factory=list)
+    v: list[Value | None] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def append(self, t: float, value: Value | None, reason: str | None) -> None:
+        if value is None:
+            if reason is None:
+                raise ValueError("a missing value needs a reason")
+            self.reasons[len(self.v)] = reason
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        self.t.append(t)
+        self.v.append(value)
+
+    def samples(self) -> list[Sample]:
+        return [
+            Sample(t, value, self.reasons.get(position))
+            for position, (t, value) in enumerate(zip(self.t, self.v, strict=True))
+        ]
+
+
+class AttemptRecorder:
+    """One attempt while it runs and after. All times are seconds since the run's start."""
+
+    def __init__(self, index: int, cycle: int, target: str, t: float, context: int) -> None:
+        self.index = index
+        self.cycle = cycle
+        self.target = target
+        self.t = t
+        self.context = context
+        self.duration = 0.0
+        self.error: Error | None = None
+        self.ended = False
+        self.columns: dict[tuple[str, LabelSet], Column] = {}
+        self.triggers: dict[str, Trigger] = {}
+        self.method: dict[str, Value | None] = {}
+        self.flags: list[QualityFlag] = []
+
+    @property
+    def outcome(self) -> Outcome:
+        return "success" if self.error is None else outcome_of(self.error.class_)
+
+    def record(self, key: str, labels: LabelSet, t: float, value: Value | None, reason: str | None) -> None:
+        column = self.columns.get((key, labels))
+        if column is None:
+            column = self.columns[key, labels] = Column()
+        column.append(t, value, reason)
+
+    def mark(self, name: str, t: float, source: str) -> None:
+        self.triggers.setdefault(name, Trigger(name=name, t=t, source=source))
+
+    def flag(self, flag: QualityFlag) -> None:
+        if flag not in self.flags:
+            self.flags.append(flag)
+
+    def end(self, t: float, error: Error | None = None) -> None:
+        """Closes the attempt; only the first end counts."""
+        if not self.ended:
+            self.ended = True
+            self.duration = max(0.0, t - self.t)
+            self.error = error
+
+    def data(self) -> AttemptData:
+        """The attempt as `Probe.summarise` sees it."""
+        return AttemptData(
+            index=self.index,
+            cycle=self.cycle,
+            target=self.target,
+            outcome=self.outcome,
+            error=self.error,
+            t=self.t,
+            duration=self.duration,
+            triggers={name: trigger.t for name, trigger in self.triggers.items()},
+            series={where: column.samples() for where, column in self.columns.items()},
+            method=dict(self.method),
+            flags=tuple(self.flags),
+        )
+
+    def record_of(self) -> Attempt:
+        """The attempt as the report holds it."""
+        return Attempt(
+            index=self.index,
+            cycle=self.cycle,
+            target=self.target,
+            outcome=self.outcome,
+            error=self.error,
+            t=round(self.t, 6),
+            duration=round(self.duration, 6),
+            triggers=sorted(
+                (
+                    Trigger(name=mark.name, t=round(mark.t, 6), source=mark.source)
+                    for mark in self.triggers.values()
+                ),
+                key=lambda trigger: trigger.t,
+            ),
+            context=self.context,
+        )
+
+
+def series_of(attempts: Iterable[AttemptRecorder]) -> list[Series]:
+    """All samples of a step's attempts, one series for each key and label set (the target among them)."""
+    merged: dict[tuple[str, LabelSet], Series] = {}
+    for attempt in attempts:
+        for (key, labels), column in attempt.columns.items():
+            where = (key, (("target", attempt.target), *labels))
+            series = merged.get(where)
+            if series is None:
+                series = merged[where] = Series(key=key, labels=dict(where[1]), t=[], v=[], a=[])
+            start = len(series.v)
+            series.nulls.update(
+                {str(start + position): reason for position, reason in column.reasons.items()}
+            )
+            series.t.extend(round(t, 6) for t in column.t)
+            series.v.extend(column.v)
+            series.a.extend([attempt.index] * len(column.v))
+    return list(merged.values())
