@@ -1,0 +1,82 @@
+"""What the engine needs from outside: where results go, who watches, and the machine's own facts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ots.clock import Clock, SystemClock
+from ots.engine.budget import DataBudget
+from ots.engine.planner import Plan, PlannedStep
+from ots.model.report import Context, Report, Step
+from ots.probe import Route, Target
+
+
+class Sink(Protocol):
+    """Where a run is written while it happens. It must not raise for a full disk: the run goes on."""
+
+    def head(self, report: Report) -> None:
+        """The report without its steps; called when something in the head has changed."""
+        ...
+
+    def step(self, position: int, step: Step) -> None:
+        """A step that has ended, or ended one more cycle."""
+        ...
+
+    def artifact(self, name: str, data: bytes) -> str:
+        """Keeps a probe's file; returns its SHA-256 in hexadecimal."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who looks on. Calls come from the event loop and must return at once."""
+
+    def started(self, plan: Plan, report: Report) -> None: ...
+    def cycle(self, number: int) -> None: ...
+    def step_started(self, planned: PlannedStep) -> None: ...
+    def progress(self, planned: PlannedStep, fraction: float | None, text: str) -> None: ...
+    def waiting(self, planned: PlannedStep, lock: str, holder: int | None) -> None: ...
+    def step_ended(self, planned: PlannedStep, step: Step) -> None: ...
+
+
+class Nobody:
+    """The watcher of a run that nobody looks at."""
+
+    def started(self, plan: Plan, report: Report) -> None:
+        pass
+
+    def cycle(self, number: int) -> None:
+        pass
+
+    def step_started(self, planned: PlannedStep) -> None:
+        pass
+
+    def progress(self, planned: PlannedStep, fraction: float | None, text: str) -> None:
+        pass
+
+    def waiting(self, planned: PlannedStep, lock: str, holder: int | None) -> None:
+        pass
+
+    def step_ended(self, planned: PlannedStep, step: Step) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Environment:
+    """Everything of the outer world that a run touches.
+
+    `observe(t)` says where the machine is attached; `egress(target, route)` names the interface towards a
+    target; `patience` is how long a step waits for an exclusive link, in seconds.
+    """
+
+    sink: Sink
+    workdir: Path
+    secret: Callable[[str], str]
+    observe: Callable[[float], Context]
+    egress: Callable[[Target, Route], Awaitable[str]]
+    watcher: Watcher = field(default_factory=Nobody)
+    clock: Clock = field(default_factory=SystemClock)
+    budget: DataBudget = field(default_factory=DataBudget)
+    patience: float = 600.0

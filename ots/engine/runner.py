@@ -1,0 +1,314 @@
+"""Runs a plan: precheck, blocks, cycles, limits. A report comes out however it ends.
+
+Order of things: the head is written before anything runs; each step is written the moment it ends; the last
+head says how the run ended. A stop (Ctrl-C, SIGTERM, time limit) cancels what runs, and every step that was
+planned still stands in the report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ots.clock import rfc3339
+from ots.engine.attempt import attempt
+from ots.engine.context import AttemptContext, StepLog
+from ots.engine.environment import Environment
+from ots.engine.lag import LagWatch
+from ots.engine.planner import Plan, PlannedBlock, PlannedStep
+from ots.engine.recorder import AttemptRecorder
+from ots.engine.step import StepRun
+from ots.model.outcome import Verdict, outcome_of, worst
+from ots.model.report import Context, Precheck, Report
+from ots.schema.case import PrecheckSpec
+
+_CLOCK_STEP = 0.1
+"""Seconds by which wall and monotonic clock may drift apart before it counts as a step."""
+
+_PRECHECK_RETRY = 2.0
+
+
+class _EndOfRun(Exception):
+    """No further step shall start; the reason is an argument."""
+
+
+class Runner:
+    """One execution of a plan. `stop()` may be called from a signal handler of the loop at any moment."""
+
+    def __init__(self, plan: Plan, environment: Environment, report: Report, lag: LagWatch) -> None:
+        self._plan = plan
+        self._env = environment
+        self._report = report
+        self._wall = environment.clock.wall()
+        self._start = environment.clock.monotonic()
+        self._steps = {
+            planned.position: StepRun(planned, environment, self._start, lag) for planned in plan.steps
+        }
+        self._work: asyncio.Task[None] | None = None
+        self._stopped: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """Ends the run as `aborted` for this reason; what was measured is kept."""
+        if self._stopped is None:
+            self._stopped = reason
+            if self._work is not None:
+                self._work.cancel()
+
+    async def run(self, *, every: float | None = None, duration: float | None = None) -> Report:
+        """Runs once, or every so many seconds for so long, and returns the finished report."""
+        self._report.run.start = rfc3339(self._wall)
+        self._report.run.state = "running"
+        self._observe()
+        self._env.sink.head(self._report)
+        self._env.watcher.started(self._plan, self._report)
+        if self._stopped is None:
+            self._work = asyncio.create_task(self._cycles(every, duration), name="run")
+            await asyncio.wait({self._work}, timeout=self._plan.case.time_limit)
+            if not self._work.done():
+                self.stop("time_limit")
+                await asyncio.wait({self._work})
+            if not self._work.cancelled():
+                self._work.result()
+        return self._finish()
+
+    def _finish(self) -> Report:
+        run = self._report.run
+        for planned in self._plan.steps:
+            step = self._steps[planned.position]
+            if self._stopped is not None:
+                step.skip("run_aborted")
+            self._publish(planned)
+        run.state = "completed" if self._stopped is None else "aborted"
+        run.reason = self._stopped or run.reason
+        run.end = rfc3339(self._env.clock.wall())
+        run.duration = round(self._env.clock.monotonic() - self._start, 6)
+        run.data = self._env.budget.use
+        run.clock["step_seconds"] = round(self._clock_step(), 6)
+        verdicts: list[Verdict] = [step.verdict for step in self._report.steps]
+        if run.precheck is not None and run.precheck.outcome != "success" and run.reason == "precheck_failed":
+            verdicts.append("fail")
+        self._report.verdict = worst(verdicts)
+        self._env.sink.head(self._report)
+        return self._report
+
+    async def _cycles(self, every: float | None, duration: float | None) -> None:
+        clock, number = self._env.clock, 0
+        try:
+            await self._precheck()
+            while True:
+                self._report.run.cycles = number + 1
+                self._env.watcher.cycle(number)
+                await self._blocks(number)
+                if every is None or duration is None:
+                    return
+                elapsed = clock.monotonic() - self._start
+                number = max(number + 1, -int(-elapsed // every))
+                if number * every >= duration:
+                    return
+                await asyncio.sleep(number * every - elapsed)
+        except _EndOfRun as end:
+            self._report.run.reason = str(end)
+
+    async def _blocks(self, cycle: int) -> None:
+        stopped_by: str | None = None
+        for block in self._plan.blocks:
+            if stopped_by is not None:
+                for planned in block.steps:
+                    self._steps[planned.position].skip(f"stopped_after:{stopped_by}")
+                continue
+            if len(block.steps) == 1:
+                await self._one(block.steps[0], cycle, locked=False)
+            else:
+                await self._together(block, cycle)
+            self._observe()
+            stopped_by = self._stopper(block)
+        if stopped_by is not None:
+            raise _EndOfRun(f"stopped_after:{stopped_by}")
+
+    def _stopper(self, block: PlannedBlock) -> str | None:
+        """The step of the block after which the case says to stop."""
+        for planned in block.steps:
+            row = self._report.steps[planned.position]
+            broken = row.verdict in ("fail", "error") and "stop" in (
+                planned.step.on_failure,
+                self._plan.case.on_failure,
+            )
+            if broken or row.reason == "aborted_by_threshold":
+                return planned.step.key
+        return None
+
+    async def _one(self, planned: PlannedStep, cycle: int, *, locked: bool) -> None:
+        step = self._steps[planned.position]
+        condition = planned.step.when
+        if condition is not None and not condition.evaluate(self._lookup):
+            step.skip("condition_false")
+        else:
+            self._env.watcher.step_started(planned)
+            try:
+                await step.cycle(cycle, self._observe, locked=locked)
+            except asyncio.CancelledError:
+                self._publish(planned)
+                raise
+        self._publish(planned)
+        self._env.watcher.step_ended(planned, self._report.steps[planned.position])
+
+    async def _together(self, block: PlannedBlock, cycle: int) -> None:
+        """Runs the members side by side; a companion starts with its load and ends with it."""
+        loads = {planned.step.during for planned in block.steps if planned.step.during is not None}
+        tasks: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for planned in block.steps:
+                self._steps[planned.position].concurrent = True
+                if planned.step.during is None:
+                    tasks[planned.step.key] = tasks[planned.step.id] = group.create_task(
+                        self._one(planned, cycle, locked=False), name=planned.step.key
+                    )
+            companions = [planned for planned in block.steps if planned.step.during in loads]
+            for planned in companions:
+                load = self._member(block, planned.step.during)
+                group.create_task(
+                    self._accompany(planned, cycle, self._steps[load.position], tasks[load.step.key]),
+                    name=planned.step.key,
+                )
+
+    def _member(self, block: PlannedBlock, name: str | None) -> PlannedStep:
+        return next(planned for planned in block.steps if name in (planned.step.key, planned.step.id))
+
+    async def _accompany(
+        self, planned: PlannedStep, cycle: int, load: StepRun, load_task: asyncio.Task[None]
+    ) -> None:
+        own = self._steps[planned.position]
+        await load.started.wait()
+        if load_task.done() and not load.succeeded():
+            own.skip("no_load")
+            self._publish(planned)
+            self._env.watcher.step_ended(planned, self._report.steps[planned.position])
+            return
+        task = asyncio.create_task(self._one(planned, cycle, locked=True), name=planned.step.key)
+        try:
+            await asyncio.wait({task, load_task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if task.cancelled():
+            if self._stopped is None:
+                own.end_of_load()
+            self._publish(planned)
+            self._env.watcher.step_ended(planned, self._report.steps[planned.position])
+        else:
+            task.result()
+
+    def _lookup(self, name: str) -> tuple[str, str] | None:
+        """Verdict and outcome of a step that has ended, by key or id; the worst of its instances."""
+        rows = [row for row in self._report.steps if name in (row.key, row.id)]
+        if not rows:
+            return None
+        verdict = worst(row.verdict for row in rows)
+        return verdict, next(row.outcome for row in rows if row.verdict == verdict)
+
+    def _publish(self, planned: PlannedStep) -> None:
+        row = self._steps[planned.position].result()
+        if abs(self._clock_step()) > _CLOCK_STEP:
+            for metric in row.metrics:
+                if "clock_step" not in metric.quality_flags:
+                    metric.quality_flags.append("clock_step")
+        steps = self._report.steps
+        while len(steps) <= planned.position:
+            steps.append(self._steps[len(steps)].result())
+        steps[planned.position] = row
+        self._report.run.data = self._env.budget.use
+        self._env.sink.step(planned.position, row)
+
+    def _clock_step(self) -> float:
+        """Seconds by which the wall clock was stepped since the run's start."""
+        wall = self._env.clock.wall() - self._wall
+        return wall - (self._env.clock.monotonic() - self._start)
+
+    def _observe(self) -> int:
+        """Notes where the machine is attached, if that has changed; returns the index of what holds now."""
+        seen = self._env.observe(round(self._env.clock.monotonic() - self._start, 6))
+        contexts = self._report.contexts
+        if not contexts or _place(contexts[-1]) != _place(seen):
+            contexts.append(seen)
+            if len(contexts) > 1:
+                self._env.sink.head(self._report)
+        return len(contexts) - 1
+
+    async def _precheck(self) -> None:
+        spec = self._plan.case.precheck
+        if spec is None:
+            return
+        deadline = self._env.clock.monotonic() + spec.wait
+        while True:
+            self._report.run.precheck = await self._check_once(spec)
+            self._env.sink.head(self._report)
+            if self._report.run.precheck.outcome == "success":
+                return
+            if self._env.clock.monotonic() + _PRECHECK_RETRY > deadline:
+                break
+            await asyncio.sleep(_PRECHECK_RETRY)
+        for step in self._steps.values():
+            step.skip("precheck_failed", self._report.run.precheck.error)
+        if spec.on_fail == "fail":
+            raise _EndOfRun("precheck_failed")
+        raise _EndOfRun("precheck_skipped")
+
+    async def _check_once(self, spec: PrecheckSpec) -> Precheck:
+        clock = self._env.clock
+        began = clock.monotonic()
+        recorder = AttemptRecorder(0, 0, spec.target.text, began - self._start, 0)
+        log = StepLog(clock, self._start)
+        limit = max(spec.wait, 10.0)
+        context = AttemptContext(
+            {spec.target.text: recorder},
+            clock=clock,
+            start=self._start,
+            deadline=began + limit,
+            budget=self._env.budget,
+            log=log,
+            workdir=self._env.workdir,
+            secret=self._env.secret,
+            keep=self._env.sink.artifact,
+            progress=lambda _fraction, _text: None,
+        )
+        await attempt(
+            spec.kind,
+            [spec.target],
+            spec.params,
+            context,
+            [recorder],
+            clock=clock,
+            start=self._start,
+            limit=limit,
+            log=log,
+        )
+        error = recorder.error
+        return Precheck(
+            probe=spec.kind.kind,
+            target=spec.target.text,
+            outcome="success" if error is None else outcome_of(error.class_),
+            error=error,
+            duration=round(clock.monotonic() - began, 6),
+        )
+
+
+def _place(context: Context) -> tuple[object, ...]:
+    """What makes two contexts the same place; the load of the machine is none of it."""
+    return context.network, context.radio, context.position
+
+
+async def run_plan(
+    plan: Plan,
+    environment: Environment,
+    report: Report,
+    *,
+    every: float | None = None,
+    duration: float | None = None,
+    on_ready: Callable[[Runner], None] = lambda _runner: None,
+) -> Report:
+    """Runs a plan under the watch of the event loop's lag. `on_ready` gets the runner, to stop it."""
+    async with LagWatch(environment.clock) as lag:
+        runner = Runner(plan, environment, report, lag)
+        on_ready(runner)
+        return await runner.run(every=every, duration=duration)

@@ -1,0 +1,315 @@
+"""One step of a plan, over all its cycles: repetitions, retries, limits, metrics and verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from ots.engine import exclusive
+from ots.engine.attempt import attempt
+from ots.engine.context import AttemptContext, StepLog
+from ots.engine.environment import Environment
+from ots.engine.lag import LagWatch, LagWindow
+from ots.engine.planner import PlannedStep
+from ots.engine.recorder import AttemptRecorder, series_of
+from ots.engine.verdict import judge, judge_step, success_holds
+from ots.model.metric import Metric, Value
+from ots.model.outcome import Outcome, Verdict, roll_up_outcomes
+from ots.model.report import Artifact, Error, Step, ThresholdResult
+from ots.probe import Failed, Route, Target
+
+_LOGGER = logging.getLogger("ots.engine")
+
+_SLACK = 30.0
+"""Seconds on top of twice the estimate after which a step without a time limit of its own is ended."""
+
+
+class StepRun:
+    """A step while its run lasts. `result()` can be asked for at any moment and is always valid."""
+
+    def __init__(self, planned: PlannedStep, environment: Environment, start: float, lag: LagWatch) -> None:
+        self.planned = planned
+        self.step = planned.step
+        self.log = StepLog(environment.clock, start)
+        self.started = asyncio.Event()
+        self._env = environment
+        self._start = start
+        self._lag = lag
+        self._lags = LagWindow()
+        self._recorders: list[AttemptRecorder] = []
+        self._artifacts: list[Artifact] = []
+        self._skipped: Error | None = None
+        self._reason: str | None = None
+        self._t: float | None = None
+        self._busy = 0.0
+        self._cpu = 0.0
+        self.concurrent = False
+
+    def skip(self, reason: str, error: Error | None = None) -> None:
+        """Ends the step without running it."""
+        if not self._recorders:
+            self._reason, self._skipped = reason, error
+
+    async def cycle(self, number: int, context: Callable[[], int], *, locked: bool) -> None:
+        """Runs all repetitions once. `context` gives the index of where the machine is attached now.
+
+        `locked` says that somebody in this run already holds the link. A cancellation goes through, after
+        everything measured so far has been closed.
+        """
+        if self._t is None:
+            self._t = self._env.clock.monotonic() - self._start
+        began, cpu = self._env.clock.monotonic(), time.process_time()
+        try:
+            with self._lag.window() as window:
+                self._lags = window
+                await self._cycle(number, context, locked)
+        finally:
+            self.started.set()
+            self._busy += self._env.clock.monotonic() - began
+            self._cpu += time.process_time() - cpu
+
+    async def _cycle(self, number: int, context: Callable[[], int], locked: bool) -> None:
+        obstacle = self.planned.refusal or self._missing() or self._env.budget.refusal(self.planned.estimate)
+        if obstacle is not None:
+            self._refuse(obstacle, number, context())
+            return
+        async with AsyncExitStack() as stack:
+            try:
+                await self._lock(stack, locked)
+            except Failed as busy:
+                self._refuse(busy.error, number, context())
+                return
+            self.started.set()
+            deadline = self._env.clock.monotonic() + self._limit()
+            for repetition in range(self.step.repeat):
+                if repetition and self.step.pause:
+                    await asyncio.sleep(self.step.pause)
+                for targets in self._calls():
+                    await self._with_retries(targets, number, context, deadline)
+                if self._certainly_breached():
+                    self._reason = "aborted_by_threshold"
+                    return
+
+    def _calls(self) -> list[list[Target]]:
+        """The targets of each call of `run`: all at once, or one by one."""
+        unique = list({target.text: target for target in self.step.targets}.values())
+        return [unique] if self.planned.probe.targets.many else [[target] for target in unique]
+
+    async def _with_retries(
+        self, targets: Sequence[Target], cycle: int, context: Callable[[], int], deadline: float
+    ) -> None:
+        for _ in range(self.step.retries + 1):
+            recorders = await self._attempt(targets, cycle, context(), deadline)
+            errors = [recorder.error for recorder in recorders if recorder.outcome == "invalid"]
+            if not any(error is not None and error.retryable for error in errors):
+                return
+
+    async def _attempt(
+        self, targets: Sequence[Target], cycle: int, context: int, deadline: float
+    ) -> list[AttemptRecorder]:
+        clock = self._env.clock
+        now = clock.monotonic()
+        recorders = [
+            AttemptRecorder(len(self._recorders) + offset, cycle, target.text, now - self._start, context)
+            for offset, target in enumerate(targets)
+        ]
+        self._recorders.extend(recorders)
+        attempt_context = AttemptContext(
+            {recorder.target: recorder for recorder in recorders},
+            clock=clock,
+            start=self._start,
+            deadline=deadline,
+            budget=self._env.budget,
+            log=self.log,
+            workdir=self._env.workdir,
+            secret=self._env.secret,
+            keep=self._env.sink.artifact,
+            progress=lambda fraction, text: self._env.watcher.progress(self.planned, fraction, text),
+        )
+        try:
+            await attempt(
+                self.planned.probe,
+                targets,
+                self.step.params,
+                attempt_context,
+                recorders,
+                clock=clock,
+                start=self._start,
+                limit=max(0.0, deadline - now),
+                log=self.log,
+            )
+        finally:
+            self._artifacts.extend(attempt_context.artifacts)
+        return recorders
+
+    def _limit(self) -> float:
+        if self.step.time_limit is not None:
+            return self.step.time_limit
+        return 2 * self.planned.estimate.duration + _SLACK
+
+    async def _lock(self, stack: AsyncExitStack, locked: bool) -> None:
+        names = [] if locked else await self._locks()
+        if names:
+            waiting = exclusive.held(
+                names,
+                self._env.clock,
+                self._env.patience,
+                lambda name, holder: self._env.watcher.waiting(self.planned, name, holder),
+            )
+            await stack.enter_async_context(waiting)
+
+    async def _locks(self) -> list[str]:
+        kind = self.planned.probe.exclusive
+        if kind == "none":
+            return []
+        if kind == "host":
+            return ["host"]
+        route = getattr(self.step.params, "route", Route())
+        return [await self._env.egress(target, route) for target in self.step.targets]
+
+    def _missing(self) -> Error | None:
+        for requirement in self.planned.probe.requires:
+            reason = requirement.missing()
+            if reason is not None:
+                return Error(
+                    class_="permission" if requirement.lack == "right" else "unsupported",
+                    phase="config",
+                    code=requirement.name,
+                    message=reason,
+                    remedy=requirement.remedy,
+                )
+        return None
+
+    def _refuse(self, error: Error, cycle: int, context: int) -> None:
+        """Closes every target's attempt with what stands in the way, without touching the network."""
+        if error.class_ in ("unsupported", "license"):
+            self.skip("requirement" if error.class_ == "unsupported" else "license", error)
+            return
+        t = self._env.clock.monotonic() - self._start
+        for target in {target.text for target in self.step.targets}:
+            recorder = AttemptRecorder(len(self._recorders), cycle, target, t, context)
+            recorder.end(t, error)
+            self._recorders.append(recorder)
+
+    def end_of_load(self) -> None:
+        """Turns a cancellation by the end of the accompanied step into a success of what was measured."""
+        for recorder in self._recorders:
+            if recorder.error is not None and recorder.error.class_ == "cancelled" and recorder.columns:
+                recorder.error = None
+                recorder.method["ended_by"] = "load"
+
+    def _certainly_breached(self) -> bool:
+        aborting = [threshold for threshold in self.step.thresholds if threshold.abort]
+        if not aborting:
+            return False
+        metrics, series = self._metrics(), series_of(self._recorders)
+        return any(
+            judge(threshold, metrics, series, self._outcome()).verdict == "fail" for threshold in aborting
+        )
+
+    def _outcome(self) -> Outcome:
+        return roll_up_outcomes(recorder.outcome for recorder in self._recorders if recorder.ended)
+
+    def _metrics(self) -> list[Metric]:
+        ended = [recorder.data() for recorder in self._recorders if recorder.ended]
+        if not ended:
+            return []
+        declared = {definition.key for definition in self.planned.probe.metrics}
+        metrics = self.planned.probe.summarise(ended, self.step.params)
+        for metric in metrics:
+            if metric.key not in declared:
+                raise LookupError(f"{self.planned.probe.kind} made {metric.key}, which it does not declare")
+            if self.concurrent and "concurrent" not in metric.quality_flags:
+                metric.quality_flags.append("concurrent")
+        return metrics
+
+    def result(self) -> Step:
+        """The step as the report holds it."""
+        step, probe = self.step, self.planned.probe
+        metrics, internal = self._summarised()
+        series = series_of(self._recorders)
+        ended = [recorder for recorder in self._recorders if recorder.ended]
+        outcome = self._outcome()
+        error = self._skipped or internal or _first_error(ended, outcome)
+        thresholds: list[ThresholdResult] = []
+        if outcome != "skipped":
+            thresholds = [judge(threshold, metrics, series, outcome) for threshold in step.thresholds]
+        verdict, reason = self._verdict(outcome, ended, thresholds, internal)
+        outcomes = {recorder.outcome for recorder in ended}
+        load, nulls = self._load()
+        return Step(
+            id=step.id,
+            instance=step.instance,
+            key=step.key,
+            probe=probe.kind,
+            probe_version=probe.version,
+            during=step.during,
+            targets=[target.text for target in step.targets],
+            params=step.params.model_dump(mode="json"),
+            t=round(self._t or 0.0, 6),
+            duration=round(self._busy, 6),
+            outcome=outcome,
+            error=error,
+            flaky={"success", "failure"} <= outcomes,
+            attempts=[recorder.record_of() for recorder in ended],
+            metrics=metrics,
+            series=series,
+            thresholds=thresholds,
+            validity=None,
+            verdict=verdict,
+            reason=reason,
+            load=load,
+            log=list(self.log.lines),
+            artifacts=list(self._artifacts),
+            nulls={"validity": "not_graded", **nulls},
+        )
+
+    def _summarised(self) -> tuple[list[Metric], Error | None]:
+        try:
+            return self._metrics(), None
+        except Exception as bug:
+            _LOGGER.debug("%s.summarise failed", self.planned.probe.kind, exc_info=True)
+            self.log.error(f"summarise failed: {type(bug).__name__}: {bug}")
+            message = f"bug in the probe's summary: {type(bug).__name__}: {bug}"
+            error = Error(class_="internal", phase="analysis", code=type(bug).__name__, message=message)
+            return [], error
+
+    def _verdict(
+        self,
+        outcome: Outcome,
+        ended: Sequence[AttemptRecorder],
+        thresholds: Sequence[ThresholdResult],
+        internal: Error | None,
+    ) -> tuple[Verdict, str | None]:
+        if internal is not None:
+            return "error", "internal"
+        verdict, reason = judge_step(
+            outcome,
+            [recorder.outcome for recorder in ended],
+            required=self.step.require_success,
+            expect=self.step.expect,
+            thresholds=thresholds,
+        )
+        return verdict, self._reason or reason
+
+    def _load(self) -> tuple[dict[str, Value | None], dict[str, str]]:
+        facts: dict[str, Value | None] = {
+            "loop_lag_p99_seconds": self._lags.p99(),
+            "loop_lag_max_seconds": self._lags.maximum(),
+            "process_cpu_ratio": self._cpu / self._busy if self._busy > 0 else None,
+        }
+        reason = "not_run" if self._busy == 0 else "too_few_samples"
+        return facts, {f"load.{name}": reason for name, value in facts.items() if value is None}
+
+    def succeeded(self) -> bool:
+        """Whether the load that others accompany really ran."""
+        return success_holds([recorder.outcome for recorder in self._recorders if recorder.ended], "any")
+
+
+def _first_error(ended: Sequence[AttemptRecorder], outcome: Outcome) -> Error | None:
+    """The error that explains the step's outcome best: the first of that side, else the first of all."""
+    errors = [(recorder.outcome, recorder.error) for recorder in ended if recorder.error is not None]
+    return next((error for side, error in errors if side == outcome), errors[0][1] if errors else None)
