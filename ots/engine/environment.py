@@ -15,13 +15,16 @@ from ots.probe import Route, Target
 
 
 class Sink(Protocol):
-    """Where a run is written while it happens. It must not raise for a full disk: the run goes on."""
+    """Where a run is written while it happens; each call returns when its data is safe.
 
-    def head(self, report: Report) -> None:
+    It must not raise for a full disk: the run goes on, and its verdict still counts.
+    """
+
+    async def head(self, report: Report) -> None:
         """The report without its steps; called when something in the head has changed."""
         ...
 
-    def step(self, position: int, step: Step) -> None:
+    async def step(self, position: int, step: Step) -> None:
         """A step that has ended, or ended one more cycle."""
         ...
 
@@ -74,7 +77,7 @@ class Environment:
     sink: Sink
     workdir: Path
     secret: Callable[[str], str]
-    observe: Callable[[float], Context]
+    observe: Callable[[float], Awaitable[Context]]
     egress: Callable[[Target, Route], Awaitable[str]]
     watcher: Watcher = field(default_factory=Nobody)
     clock: Clock = field(default_factory=SystemClock)

@@ -27,6 +27,9 @@ _CLOCK_STEP = 0.1
 
 _PRECHECK_RETRY = 2.0
 
+_LOCATE_PERIOD = 1.0
+"""Seconds between two looks at where the machine is attached."""
+
 
 class _EndOfRun(Exception):
     """No further step shall start; the reason is an argument."""
@@ -46,6 +49,8 @@ class Runner:
         }
         self._work: asyncio.Task[None] | None = None
         self._stopped: str | None = None
+        self._located = 0.0
+        self._published: set[int] = set()
 
     def stop(self, reason: str) -> None:
         """Ends the run as `aborted` for this reason; what was measured is kept."""
@@ -58,8 +63,7 @@ class Runner:
         """Runs once, or every so many seconds for so long, and returns the finished report."""
         self._report.run.start = rfc3339(self._wall)
         self._report.run.state = "running"
-        self._observe()
-        self._env.sink.head(self._report)
+        await self._locate()
         self._env.watcher.started(self._plan, self._report)
         if self._stopped is None:
             self._work = asyncio.create_task(self._cycles(every, duration), name="run")
@@ -69,15 +73,16 @@ class Runner:
                 await asyncio.wait({self._work})
             if not self._work.cancelled():
                 self._work.result()
-        return self._finish()
+        return await self._finish()
 
-    def _finish(self) -> Report:
+    async def _finish(self) -> Report:
         run = self._report.run
         for planned in self._plan.steps:
             step = self._steps[planned.position]
             if self._stopped is not None:
                 step.skip("run_aborted")
-            self._publish(planned)
+            if self._stopped is not None or planned.position not in self._published:
+                await self._publish(planned)
         run.state = "completed" if self._stopped is None else "aborted"
         run.reason = self._stopped or run.reason
         run.end = rfc3339(self._env.clock.wall())
@@ -88,7 +93,7 @@ class Runner:
         if run.precheck is not None and run.precheck.outcome != "success" and run.reason == "precheck_failed":
             verdicts.append("fail")
         self._report.verdict = worst(verdicts)
-        self._env.sink.head(self._report)
+        await self._env.sink.head(self._report)
         return self._report
 
     async def _cycles(self, every: float | None, duration: float | None) -> None:
@@ -120,7 +125,7 @@ class Runner:
                 await self._one(block.steps[0], cycle, locked=False)
             else:
                 await self._together(block, cycle)
-            self._observe()
+            await self._locate()
             stopped_by = self._stopper(block)
         if stopped_by is not None:
             raise _EndOfRun(f"stopped_after:{stopped_by}")
@@ -145,11 +150,11 @@ class Runner:
         else:
             self._env.watcher.step_started(planned)
             try:
-                await step.cycle(cycle, self._observe, locked=locked)
+                await step.cycle(cycle, self._locate, locked=locked)
             except asyncio.CancelledError:
-                self._publish(planned)
+                await self._publish(planned)
                 raise
-        self._publish(planned)
+        await self._publish(planned)
         self._env.watcher.step_ended(planned, self._report.steps[planned.position])
 
     async def _together(self, block: PlannedBlock, cycle: int) -> None:
@@ -181,7 +186,7 @@ class Runner:
         await load.started.wait()
         if load_task.done() and not load.succeeded():
             own.skip("no_load")
-            self._publish(planned)
+            await self._publish(planned)
             self._env.watcher.step_ended(planned, self._report.steps[planned.position])
             return
         task = asyncio.create_task(self._one(planned, cycle, locked=True), name=planned.step.key)
@@ -194,7 +199,7 @@ class Runner:
         if task.cancelled():
             if self._stopped is None:
                 own.end_of_load()
-            self._publish(planned)
+            await self._publish(planned)
             self._env.watcher.step_ended(planned, self._report.steps[planned.position])
         else:
             task.result()
@@ -207,7 +212,7 @@ class Runner:
         verdict = worst(row.verdict for row in rows)
         return verdict, next(row.outcome for row in rows if row.verdict == verdict)
 
-    def _publish(self, planned: PlannedStep) -> None:
+    async def _publish(self, planned: PlannedStep) -> None:
         row = self._steps[planned.position].result()
         if abs(self._clock_step()) > _CLOCK_STEP:
             for metric in row.metrics:
@@ -218,34 +223,40 @@ class Runner:
             steps.append(self._steps[len(steps)].result())
         steps[planned.position] = row
         self._report.run.data = self._env.budget.use
-        self._env.sink.step(planned.position, row)
+        self._published.add(planned.position)
+        await self._env.sink.step(planned.position, row)
 
     def _clock_step(self) -> float:
         """Seconds by which the wall clock was stepped since the run's start."""
         wall = self._env.clock.wall() - self._wall
         return wall - (self._env.clock.monotonic() - self._start)
 
-    def _observe(self) -> int:
+    async def _locate(self) -> int:
         """Notes where the machine is attached, if that has changed; returns the index of what holds now."""
-        seen = self._env.observe(round(self._env.clock.monotonic() - self._start, 6))
         contexts = self._report.contexts
+        now = self._env.clock.monotonic() - self._start
+        if contexts and now - self._located < _LOCATE_PERIOD:
+            return len(contexts) - 1
+        self._located = now
+        seen = await self._env.observe(round(now, 6))
         if not contexts or _place(contexts[-1]) != _place(seen):
             contexts.append(seen)
-            if len(contexts) > 1:
-                self._env.sink.head(self._report)
+            await self._env.sink.head(self._report)
         return len(contexts) - 1
 
     async def _precheck(self) -> None:
+        """Tries until it works or its time is over; with `on_fail: wait`, until the run itself is stopped."""
         spec = self._plan.case.precheck
         if spec is None:
             return
         deadline = self._env.clock.monotonic() + spec.wait
         while True:
             self._report.run.precheck = await self._check_once(spec)
-            self._env.sink.head(self._report)
+            await self._env.sink.head(self._report)
             if self._report.run.precheck.outcome == "success":
                 return
-            if self._env.clock.monotonic() + _PRECHECK_RETRY > deadline:
+            patient = spec.on_fail == "wait"
+            if not patient and self._env.clock.monotonic() + _PRECHECK_RETRY > deadline:
                 break
             await asyncio.sleep(_PRECHECK_RETRY)
         for step in self._steps.values():

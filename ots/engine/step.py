@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from ots.engine import exclusive
@@ -25,6 +25,9 @@ _LOGGER = logging.getLogger("ots.engine")
 
 _SLACK = 30.0
 """Seconds on top of twice the estimate after which a step without a time limit of its own is ended."""
+
+Locate = Callable[[], Awaitable[int]]
+"""Gives the index of the report's context that holds now."""
 
 
 class StepRun:
@@ -49,18 +52,19 @@ class StepRun:
         self.concurrent = False
 
     def skip(self, reason: str, error: Error | None = None) -> None:
-        """Ends the step without running it."""
-        if not self._recorders:
+        """Ends the step without running it; the first reason counts."""
+        if not self._recorders and self._reason is None:
             self._reason, self._skipped = reason, error
 
-    async def cycle(self, number: int, context: Callable[[], int], *, locked: bool) -> None:
-        """Runs all repetitions once. `context` gives the index of where the machine is attached now.
+    async def cycle(self, number: int, context: Locate, *, locked: bool) -> None:
+        """Runs all repetitions once.
 
         `locked` says that somebody in this run already holds the link. A cancellation goes through, after
         everything measured so far has been closed.
         """
         if self._t is None:
             self._t = self._env.clock.monotonic() - self._start
+        self._reason = self._skipped = None
         began, cpu = self._env.clock.monotonic(), time.process_time()
         try:
             with self._lag.window() as window:
@@ -71,16 +75,16 @@ class StepRun:
             self._busy += self._env.clock.monotonic() - began
             self._cpu += time.process_time() - cpu
 
-    async def _cycle(self, number: int, context: Callable[[], int], locked: bool) -> None:
+    async def _cycle(self, number: int, context: Locate, locked: bool) -> None:
         obstacle = self.planned.refusal or self._missing() or self._env.budget.refusal(self.planned.estimate)
         if obstacle is not None:
-            self._refuse(obstacle, number, context())
+            self._refuse(obstacle, number, await context())
             return
         async with AsyncExitStack() as stack:
             try:
                 await self._lock(stack, locked)
             except Failed as busy:
-                self._refuse(busy.error, number, context())
+                self._refuse(busy.error, number, await context())
                 return
             self.started.set()
             deadline = self._env.clock.monotonic() + self._limit()
@@ -99,10 +103,10 @@ class StepRun:
         return [unique] if self.planned.probe.targets.many else [[target] for target in unique]
 
     async def _with_retries(
-        self, targets: Sequence[Target], cycle: int, context: Callable[[], int], deadline: float
+        self, targets: Sequence[Target], cycle: int, context: Locate, deadline: float
     ) -> None:
         for _ in range(self.step.retries + 1):
-            recorders = await self._attempt(targets, cycle, context(), deadline)
+            recorders = await self._attempt(targets, cycle, await context(), deadline)
             errors = [recorder.error for recorder in recorders if recorder.outcome == "invalid"]
             if not any(error is not None and error.retryable for error in errors):
                 return

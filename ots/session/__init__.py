@@ -1,0 +1,1 @@
+"""Sessions: load, plan, run, store. One home for the command line and for the agent."""

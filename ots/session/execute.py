@@ -1,0 +1,154 @@
+"""Runs one case: makes the report's head, runs the plan into the store, and says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ots.clock import Clock, SystemClock, rfc3339
+from ots.config import Settings
+from ots.engine.budget import DataBudget
+from ots.engine.environment import Environment, Nobody, Watcher
+from ots.engine.planner import Plan
+from ots.engine.runner import Runner, run_plan
+from ots.model.report import CaseRef, DataUse, Job, Report, Run, Schema
+from ots.netio import attachment
+from ots.session.identity import uuid7
+from ots.session.sink import StoreSink
+from ots.store import Store, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a case is to be run, beside what it says itself. Times in seconds, data in bytes."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    job: str | None = None
+    every: float | None = None
+    duration: float | None = None
+    max_data: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run; `not_stored` says why its report could not be written, if so."""
+
+    report: Report
+    not_stored: StoreError | None
+
+
+def execute(
+    plan: Plan, options: Options, settings: Settings, store: Store, watcher: Watcher | None = None
+) -> Result:
+    """Runs a plan in an event loop of its own and stores its report.
+
+    SIGINT and SIGTERM end the run as `aborted` with everything measured so far. Raises StoreError only if
+    the store can't even take the head of the report: then nothing has run.
+    """
+    clock = SystemClock()
+    report = _head(plan, options, settings, clock)
+    with store.begin(report) as writer:
+        sink = StoreSink(writer)
+        with tempfile.TemporaryDirectory(prefix="ots-") as workdir:
+            environment = Environment(
+                sink=sink,
+                workdir=Path(workdir),
+                secret=settings.secret,
+                observe=attachment.observer(settings),
+                egress=attachment.egress,
+                watcher=watcher or Nobody(),
+                clock=clock,
+                budget=DataBudget(options.max_data),
+            )
+            asyncio.run(_run(plan, environment, report, options))
+        sink.finish(report)
+    return Result(report, sink.failure)
+
+
+async def _run(plan: Plan, environment: Environment, report: Report, options: Options) -> None:
+    with _signals() as register:
+        await run_plan(
+            plan,
+            environment,
+            report,
+            every=options.every,
+            duration=options.duration,
+            on_ready=register,
+        )
+
+
+class _Signals:
+    """Hands SIGINT and SIGTERM to the runner, also one that came before there was a runner."""
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._early: str | None = None
+
+    def __call__(self, runner: Runner) -> None:
+        self._runner = runner
+        if self._early is not None:
+            runner.stop(self._early)
+
+    def caught(self, reason: str) -> None:
+        self._early = reason
+        if self._runner is not None:
+            self._runner.stop(reason)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    loop = asyncio.get_running_loop()
+    signals = _Signals()
+    handled = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+    for number, reason in handled.items():
+        loop.add_signal_handler(number, signals.caught, reason)
+    try:
+        yield signals
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Report:
+    """The report before anything has run; the store gives it its number."""
+    case = plan.case
+    wall = clock.wall()
+    defaults = settings.job
+    return Report(
+        schema=Schema(),
+        report_id=uuid7(wall),
+        seq=0,
+        revision=1,
+        verdict="skipped",
+        agent=settings.agent(),
+        job=Job(
+            id=options.job or defaults.id,
+            customer=defaults.customer,
+            site=defaults.site,
+            engineer=defaults.engineer,
+            purpose=defaults.purpose,
+            plan=defaults.plan,
+        ),
+        case=CaseRef(id=case.id, version=case.version, sha256=case.sha256, title=dict(case.title)),
+        tags={**case.tags, **options.tags},
+        run=Run(
+            run_id=uuid7(wall),
+            state="created",
+            reason=None,
+            cycles=0,
+            start=rfc3339(wall),
+            end=None,
+            duration=None,
+            clock=attachment.clock_trust(),
+            precheck=None,
+            data=DataUse(limit_bytes=options.max_data),
+        ),
+        contexts=[],
+        steps=[],
+        scores=[],
+    )
