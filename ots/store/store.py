@@ -1,0 +1,223 @@
+"""The reports of one folder: one SQLite file, artifacts beside it, a lock for each run in progress."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ots.store import artifacts, database, recovery
+from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
+from ots.store.error import Damaged, StoreError, explained
+from ots.store.place import data_folder, make_private
+
+if TYPE_CHECKING:
+    from ots.model.report import Report
+    from ots.store.writer import RunWriter
+
+
+class Store:
+    """Reports by number and id. One object may be used from several threads."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
+        self.folder = folder
+        self.writable = writable
+        self.locks = folder / "runs"
+        self._connection = connection
+        self._one_at_a_time = threading.RLock()
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> Store:
+        """Opens, makes or upgrades the store of a folder and closes the runs that died there.
+
+        Raises StoreError if that can't be done.
+        """
+        folder = folder or data_folder()
+        with explained(folder):
+            make_private(folder)
+            make_private(folder / "runs")
+        store = cls(folder, database.connect(folder), writable=True)
+        try:
+            store.recover()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def open_read_only(cls, folder: Path) -> Store:
+        """Opens a store that somebody else writes; raises StoreError if there is none or it can't be read."""
+        return cls(folder, database.connect_read_only(folder), writable=False)
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Writing
+
+    def begin(self, report: Report) -> RunWriter:
+        """Gives the report its `seq`, stores its head, and returns the writer of the run."""
+        from ots.store import writer
+
+        with explained(self.locks):
+            return writer.begin(self, self.locks, report)
+
+    def next_seq(self, agent_id: str) -> int:
+        """The number that the agent's next report will get if nobody else begins one before."""
+        found = self.select("SELECT last FROM counter WHERE agent_id = ?", agent_id)
+        return int(found[0][0]) + 1 if found else 1
+
+    def recover(self) -> Sequence[str]:
+        """Closes the runs whose process died; returns their report ids."""
+        return recovery.recover(self)
+
+    def delete(self, entry: Entry) -> None:
+        """Deletes a report and the artifacts that no other one refers to. A run in progress is refused."""
+        with self.writing() as connection:
+            self._delete(connection, entry.id)
+
+    def set_upload(self, entry: Entry, upload: str) -> None:
+        """Notes whether the report is to be sent: `none`, `pending` or `sent`."""
+        with self.writing() as connection:
+            connection.execute("UPDATE report SET upload = ? WHERE id = ?", (upload, entry.id))
+
+    # Reading
+
+    def list(
+        self,
+        *,
+        since: str | None = None,
+        verdict: str | None = None,
+        job: str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Entry]:
+        """The newest first. `since` is an RFC 3339 stamp in UTC, or the beginning of one."""
+        wanted: list[tuple[str, object]] = [
+            ("start >= ?", since),
+            ("verdict = ?", verdict),
+            ("job = ?", job),
+        ]
+        chosen = [(condition, value) for condition, value in wanted if value is not None]
+        where = "WHERE " + " AND ".join(condition for condition, _value in chosen) if chosen else ""
+        rows = self.select(
+            f"SELECT {COLUMNS} FROM report {where} ORDER BY start DESC, id DESC LIMIT ?",
+            *(value for _condition, value in chosen),
+            -1 if limit is None else limit,
+        )
+        return [entry_of(row, self.folder) for row in rows]
+
+    def find(self, reference: str) -> Sequence[Entry]:
+        """The entries that `last`, `-2`, `412` or an id's start can mean; ValueError for anything else."""
+        wanted = parse_reference(reference)
+        select = f"SELECT {COLUMNS} FROM report"
+        if wanted.back is not None:
+            rows = self.select(f"{select} ORDER BY start DESC, id DESC LIMIT 1 OFFSET ?", wanted.back - 1)
+        elif wanted.seq is not None:
+            rows = self.select(f"{select} WHERE seq = ? ORDER BY start DESC", wanted.seq)
+        else:
+            rows = self.select(f"{select} WHERE report_id GLOB ? ORDER BY start DESC", f"{wanted.prefix}*")
+        return [entry_of(row, self.folder) for row in rows]
+
+    def get(self, reference: str) -> Entry:
+        """The one entry that the reference means; StoreError if there is none or more than one."""
+        return only(self.find(reference), reference)
+
+    def document(self, entry: Entry) -> bytes:
+        """The stored bytes of a finished report, checked against their hash; of a running one its present."""
+        if entry.running:
+            from ots.store.document import encode
+
+            return encode(self.report(entry))
+        found = self.select("SELECT body FROM document WHERE id = ?", entry.id)
+        if not found:
+            raise StoreError(
+                f"The report {entry.report_id} is not in the store {self.folder} any more.",
+                "`ots report list` shows what is there.",
+            )
+        try:
+            document = zlib.decompress(found[0][0])
+        except zlib.error:
+            document = b""
+        if hashlib.sha256(document).hexdigest() != entry.sha256:
+            raise StoreError(
+                f"The report {entry.seq} ({entry.report_id}) was damaged on the disk: its hash differs.",
+                "Take it from an export or from the server, if it was sent.",
+            )
+        return document
+
+    def report(self, entry: Entry) -> Report:
+        """The report as an object."""
+        from ots.model.report import Report
+
+        if entry.running:
+            with self._reading() as connection:
+                return recovery.read_unfinished(connection, entry.id)
+        import msgspec
+
+        return msgspec.json.decode(self.document(entry), type=Report)
+
+    def artifact(self, digest: str) -> bytes:
+        """The bytes of an artifact by its SHA-256 in hex."""
+        place = artifacts.path_of(self.folder, digest)
+        with explained(place):
+            return place.read_bytes()
+
+    # For the store's other modules
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, one thread at a time; failures come out as StoreError."""
+        with self._reading() as connection, database.transaction(connection):
+            yield connection
+
+    def select(self, statement: str, *values: object) -> Sequence[Any]:
+        """All rows of a query."""
+        with self._reading() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        place = self.folder / database.FILE
+        with self._one_at_a_time:
+            try:
+                with explained(place):
+                    yield self._connection
+            except Damaged:
+                database.condemn(place)
+                raise
+
+    def _delete(self, connection: sqlite3.Connection, row: int) -> None:
+        found = connection.execute("SELECT state, seq FROM report WHERE id = ?", (row,)).fetchone()
+        if found is None:
+            return
+        if found[0] == "running":
+            raise StoreError(f"The run of report {found[1]} still goes on.", "Stop it first, or wait.")
+        digests = [
+            digest for (digest,) in connection.execute("SELECT sha256 FROM artifact WHERE id = ?", (row,))
+        ]
+        connection.execute("DELETE FROM report WHERE id = ?", (row,))
+        artifacts.remove_unused(connection, self.folder, digests)
+
+
+def only(entries: Sequence[Entry], reference: str) -> Entry:
+    """The single entry of a search; StoreError, in words, otherwise."""
+    if len(entries) == 1:
+        return entries[0]
+    if not entries:
+        raise StoreError(f"There is no report {reference}.", "`ots report list` shows what there is.")
+    choices = ", ".join(f"{entry.report_id} ({entry.start})" for entry in entries[:5])
+    raise StoreError(f"{reference} can mean {len(entries)} reports: {choices}.", "Name it by its id.")

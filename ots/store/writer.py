@@ -1,0 +1,151 @@
+"""Writes one run while it happens: first the head, then each step as it ends, at last the document."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ots.store import artifacts
+
+if TYPE_CHECKING:
+    from ots.model.report import Report, Step
+    from ots.store.liveness import FileLock
+    from ots.store.store import Store
+
+
+class RunWriter:
+    """The one writer of a run in progress.
+
+    Every method returns when its data is on the disk, and raises StoreError if it can't be put there. They
+    wait for the disk: call them beside the event loop (`asyncio.to_thread`) while something is measured. If
+    the process dies, the next start closes the run with what was written up to then.
+    """
+
+    def __init__(self, store: Store, lock: FileLock, row: int, report_id: str, seq: int) -> None:
+        self._store = store
+        self._lock = lock
+        self._row = row
+        self.report_id = report_id
+        self.seq = seq
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def step(self, position: int, step: Step) -> None:
+        """Stores a step that has ended; a step of the same position is replaced."""
+        from ots.store.document import pack_step
+
+        body = pack_step(step)
+        with self._store.writing() as database:
+            database.execute("INSERT OR REPLACE INTO step VALUES (?, ?, ?)", (self._row, position, body))
+
+    def head(self, report: Report) -> None:
+        """Stores everything but the steps anew: contexts, notes, state."""
+        from ots.store.document import pack_head
+
+        body = pack_head(report)
+        with self._store.writing() as database:
+            database.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (self._row, body))
+
+    def artifact(self, name: str, data: bytes) -> str:
+        """Keeps a file beside the report and returns its SHA-256 in hex."""
+        return artifacts.add(self._store, self._row, name, data)
+
+    def finish(self, report: Report) -> bytes:
+        """Puts the final document in the place of head and steps, in one transaction, and ends the run.
+
+        Returns the bytes that were stored: the canonical form of the report.
+        """
+        with self._store.writing() as database:
+            document = put_document(database, self._row, report)
+        self.release(remove=True)
+        return document
+
+    def release(self, *, remove: bool = False) -> None:
+        """Gives the run up. One that was not finished is closed by the next start."""
+        self._lock.release(remove=remove)
+
+
+def put_document(database: sqlite3.Connection, row: int, report: Report) -> bytes:
+    """Inside a transaction: the document replaces head and steps, and the index follows it."""
+    from ots.store.document import encode, pack, targets_of
+
+    document = encode(report)
+    body = pack(document)
+    database.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (row, body))
+    database.execute("DELETE FROM step WHERE id = ?", (row,))
+    database.execute("DELETE FROM head WHERE id = ?", (row,))
+    (artifact_bytes,) = database.execute(
+        "SELECT coalesce(sum(bytes), 0) FROM artifact WHERE id = ?", (row,)
+    ).fetchone()
+    database.execute(
+        "UPDATE report SET revision = ?, state = ?, reason = ?, start = ?, duration = ?, case_id = ?, "
+        "targets = ?, verdict = ?, job = ?, bytes = ?, stored_bytes = ?, sha256 = ? WHERE id = ?",
+        (
+            report.revision,
+            report.run.state,
+            report.run.reason,
+            report.run.start,
+            report.run.duration,
+            report.case.id,
+            targets_of(report),
+            report.verdict,
+            report.job.id,
+            len(document),
+            len(body) + artifact_bytes,
+            hashlib.sha256(document).hexdigest(),
+            row,
+        ),
+    )
+    return document
+
+
+def begin(store: Store, lock_folder: Path, report: Report) -> RunWriter:
+    """Gives the report its number and stores its head; nothing may be measured before this returns."""
+    from ots.store.document import pack_head
+    from ots.store.liveness import FileLock
+
+    agent_id = str(report.agent.get("agent_id", ""))
+    lock = FileLock.take(lock_folder / f"{report.run.run_id}.lock")
+    if lock is None:
+        raise ValueError(f"the run {report.run.run_id} is being written already")
+    try:
+        with store.writing() as database:
+            report.seq = _next_seq(database, agent_id)
+            report.run.state = "running"
+            cursor = database.execute(
+                "INSERT INTO report (report_id, revision, agent_id, seq, run_id, state, start, case_id, "
+                "targets, job, bytes, stored_bytes) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, '', ?, 0, 0)",
+                (
+                    report.report_id,
+                    report.revision,
+                    agent_id,
+                    report.seq,
+                    report.run.run_id,
+                    report.run.start,
+                    report.case.id,
+                    report.job.id,
+                ),
+            )
+            row = cursor.lastrowid or 0
+            database.execute("INSERT INTO head VALUES (?, ?)", (row, pack_head(report)))
+    except BaseException:
+        lock.release(remove=True)
+        raise
+    return RunWriter(store, lock, row, report.report_id, report.seq)
+
+
+def _next_seq(database: sqlite3.Connection, agent_id: str) -> int:
+    database.execute(
+        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (agent_id) DO UPDATE SET last = last + 1", (agent_id,)
+    )
+    (seq,) = database.execute("SELECT last FROM counter WHERE agent_id = ?", (agent_id,)).fetchone()
+    return int(seq)
