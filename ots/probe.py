@@ -6,6 +6,7 @@ A probe is one class in one module of `ots.probes` (or of a third party, by the 
         kind = "knock"                      # the module's name
         version = 1                         # goes into every result
         summary = "Opens a TCP connection and times it."
+        example = "127.0.0.1:443"           # a target as one would type it
         targets = Targets(forms=("host:port",))
         Params = KnockParams                # a pydantic model: type, default, unit, range, help of each field
         metrics = (KNOCK_SECONDS,)          # declared keys
@@ -338,6 +339,8 @@ class Probe(abc.ABC):
     kind: ClassVar[str]
     version: ClassVar[int]
     summary: ClassVar[str]
+    example: ClassVar[str]
+    """A target as one would type it, for help and templates; an address of RFC 5737 or the loopback."""
     targets: ClassVar[Targets]
     Params: ClassVar[type[Params]]
     metrics: ClassVar[tuple[MetricDef, ...]]

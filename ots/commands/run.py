@@ -1,0 +1,80 @@
+"""`ots run CASE…`: run cases and show their reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ots.commands import exit_codes
+from ots.commands.case_errors import case_errors
+from ots.commands.output import CommandError, print_json
+from ots.commands.run_options import Pair, RunOptions, gather, run_options
+from ots.i18n import _
+
+_EXAMPLES = """\b
+Examples:
+  ots run ping
+  ots run office.yaml --var server=http://127.0.0.1:8080
+  ots run office.yaml --plan
+  ots run office.yaml --every '30 s' --for '2 h' --job HZ-117
+  ots run office.yaml --format html --output office.html
+"""
+
+
+@click.command("run", help=_("Run cases: YAML files, or shipped cases by name.") + "\n\n" + _EXAMPLES)
+@click.argument("cases", nargs=-1, required=True, metavar="CASE…")
+@click.option("--var", "variables", type=Pair(), multiple=True, help=_("Set a variable of the case."))
+@click.option(
+    "--plan", "plan_only", is_flag=True, help=_("Only say what would run, how long, how much data.")
+)
+@run_options
+def command(
+    cases: tuple[str, ...], variables: tuple[tuple[str, str], ...], plan_only: bool, **rest: Any
+) -> int:
+    options = gather(**rest)
+    if len(cases) > 1 and options.output is not None:
+        raise CommandError(_("--output takes the report of one case; run them one by one"))
+    from ots.session.prepare import prepare
+
+    with case_errors():
+        plans = [prepare(name, dict(variables)) for name in cases]
+    if plan_only:
+        return _show_plans(plans, options)
+    return exit_codes.strongest(run_and_show(plan, options) for plan in plans)
+
+
+def run_and_show(plan: Any, options: RunOptions) -> int:
+    """Runs one plan under a live view, stores and shows its report; returns the exit code."""
+    from ots.commands.live import LiveView
+    from ots.commands.showing import show_result
+    from ots.config import settings
+    from ots.session.execute import Options, execute
+    from ots.store import Store, StoreError
+
+    for warning in plan.case.warnings:
+        click.echo(_("warning: {text}").format(text=warning), err=True)
+    asked = Options(
+        tags=options.tags,
+        job=options.job,
+        every=options.every,
+        duration=options.duration,
+        max_data=options.max_data,
+    )
+    try:
+        with Store.open(settings().data_dir) as store, LiveView() as live:
+            result = execute(plan, asked, settings(), store, live)
+    except StoreError as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
+    return show_result(result, options)
+
+
+def _show_plans(plans: list[Any], options: RunOptions) -> int:
+    from ots.commands.planned import plan_document, plan_text
+
+    if options.as_json:
+        documents = [plan_document(plan) for plan in plans]
+        print_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        click.echo("\n\n".join(plan_text(plan) for plan in plans))
+    return exit_codes.PASS

@@ -1,0 +1,129 @@
+"""The options that `ots run` and `ots KIND` share, and what happens after a run: show, write, exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ots.commands.output import CommandError, json_option
+from ots.i18n import _
+from ots.units import UnitError, parse
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("terminal", "json", "html")
+
+
+class Quantity(click.ParamType):
+    """A number with its unit, such as `30 s` or `500 MB`; gives base units."""
+
+    name = "quantity"
+
+    def __init__(self, dimension: str) -> None:
+        self.dimension = dimension
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return parse(value, self.dimension)
+        except UnitError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Pair(click.ParamType):
+    """`key=value`."""
+
+    name = "key=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, separator, text = str(value).partition("=")
+        if not separator or not key:
+            self.fail(_("{value!r} is not of the form key=value").format(value=value), param, ctx)
+        return key, text
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the caller asked for, beside the case itself."""
+
+    job: str | None
+    tags: dict[str, str]
+    max_data: int | None
+    every: float | None
+    duration: float | None
+    format: str
+    output: Path | None
+    warn_as_fail: bool
+    nagios: bool
+    as_json: bool
+
+
+_OPTIONS: tuple[Callable[[Command], Command], ...] = (
+    click.option("--job", help=_("The job that this run belongs to.")),
+    click.option("--tag", "tags", type=Pair(), multiple=True, help=_("Note key=value with the report.")),
+    click.option("--max-data", type=Quantity("size"), help=_("Move no more than this, e.g. '200 MB'.")),
+    click.option("--every", type=Quantity("duration"), help=_("Repeat this often, e.g. '30 s' …")),
+    click.option("--for", "duration", type=Quantity("duration"), help=_("… for so long, e.g. '2 h'.")),
+    click.option(
+        "--format", type=click.Choice(FORMATS), default="terminal", help=_("How to show the report.")
+    ),
+    click.option(
+        "--output", type=click.Path(path_type=Path), help=_("Write it to this file, not to stdout.")
+    ),
+    click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a warning too.")),
+    click.option(
+        "--exit-style",
+        type=click.Choice(["ots", "nagios"]),
+        default="ots",
+        help=_("Which exit codes to use."),
+    ),
+    json_option,
+)
+
+
+def run_options(command: Command) -> Command:
+    """Adds the options of a run; the command gets them as keywords for `gather`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def gather(
+    *,
+    job: str | None,
+    tags: tuple[tuple[str, str], ...],
+    max_data: float | None,
+    every: float | None,
+    duration: float | None,
+    format: str,
+    output: Path | None,
+    warn_as_fail: bool,
+    exit_style: str,
+    as_json: bool,
+) -> RunOptions:
+    """The options as one object; refuses what does not go together."""
+    if (every is None) != (duration is None):
+        raise CommandError(_("--every and --for go together: --every '30 s' --for '2 h'"))
+    if every is not None and every <= 0:
+        raise CommandError(_("--every must be longer than 0 s"))
+    return RunOptions(
+        job=job,
+        tags=dict(tags),
+        max_data=None if max_data is None else int(max_data),
+        every=every,
+        duration=duration,
+        format="json" if as_json else format,
+        output=output,
+        warn_as_fail=warn_as_fail,
+        nagios=exit_style == "nagios",
+        as_json=as_json,
+    )

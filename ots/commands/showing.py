@@ -1,0 +1,87 @@
+"""After a run: render the report, write it where it was asked for, and find the exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from ots.commands import exit_codes
+from ots.commands.output import CommandError
+from ots.commands.run_options import RunOptions
+from ots.i18n import _, language
+from ots.model.report import Report
+from ots.reports.format import View
+from ots.session.execute import Result
+
+
+def view(*, width: int | None = None, colour: bool | None = None) -> View:
+    """For whom we render: this terminal, this language, the metrics of all usable probes."""
+    from ots.registry import kinds
+
+    terminal = sys.stdout.isatty()
+    return View(
+        definitions={
+            definition.key: definition for probe in kinds().usable() for definition in probe.metrics
+        },
+        language=language(),
+        width=width or shutil.get_terminal_size((100, 24)).columns,
+        colour=terminal if colour is None else colour,
+    )
+
+
+def render(report: Report, format_name: str, how: View) -> str | bytes:
+    """The report in one of the built-in formats."""
+    from importlib import import_module
+
+    rendered: str | bytes = import_module(f"ots.reports.{format_name}").render(report, how)
+    return rendered
+
+
+def deliver(document: str | bytes, output: Path | None) -> None:
+    """Writes a rendered report to stdout or to a file; a file appears whole or not at all."""
+    data = document if isinstance(document, bytes) else document.encode()
+    if output is None:
+        click.get_binary_stream("stdout").write(data if data.endswith(b"\n") else data + b"\n")
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CommandError(
+            _("cannot write {path}: {reason}").format(path=output, reason=error.strerror or error),
+            exit_code=exit_codes.NOT_WRITTEN,
+            remedy=_("give another --output; the report itself is stored: ots report show last"),
+        ) from None
+
+
+def show_result(result: Result, options: RunOptions) -> int:
+    """Shows a finished run as asked and returns its exit code."""
+    deliver(render(result.report, options.format, view()), options.output)
+    codes = [exit_code(result.report, options)]
+    if result.not_stored is not None:
+        click.echo(_("The report was not stored: {reason}").format(reason=result.not_stored), err=True)
+        codes.append(exit_codes.NOT_WRITTEN)
+    return exit_codes.strongest(codes)
+
+
+def exit_code(report: Report, options: RunOptions) -> int:
+    """What one report means for the caller of the command."""
+    if report.run.reason == "interrupted":
+        return exit_codes.INTERRUPTED
+    if report.run.reason == "terminated":
+        return exit_codes.TERMINATED
+    if options.nagios:
+        return {"pass": 0, "measured": 0, "warn": 1, "fail": 2}.get(report.verdict, 3)
+    if report.verdict == "fail" or (report.verdict == "warn" and options.warn_as_fail):
+        return exit_codes.FAIL
+    if report.verdict == "error" or report.run.state == "aborted":
+        return exit_codes.ERROR
+    if report.verdict == "skipped":
+        licensed = [step for step in report.steps if step.reason != "license"]
+        return exit_codes.NOTHING_MEASURED if licensed or not report.steps else exit_codes.LICENCE_REFUSED
+    return exit_codes.PASS

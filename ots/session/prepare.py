@@ -1,0 +1,74 @@
+"""From what a user names to a plan: find the case, merge the variables, check it, plan it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ots.config import settings
+from ots.engine.planner import Plan, plan
+from ots.license.policy import Everything
+from ots.probe import Probe
+from ots.registry import kinds
+from ots.schema.load import case_of_probe, load_case
+
+_MAX_CASE_BYTES = 1_000_000
+
+
+class CaseNotFound(Exception):
+    """There is no such file and no shipped case of that name; the message names what there is."""
+
+
+def prepare(name: str, variables: Mapping[str, str]) -> Plan:
+    """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
+    text, source = read_case(name)
+    case = load_case(text, source, kinds(), merged_variables(variables))
+    return plan(case, Everything())
+
+
+def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
+    """The plan of one probe run straight from the command line; raises CaseError."""
+    return plan(case_of_probe(probe, targets, params, **more), Everything())
+
+
+def merged_variables(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables that override a case's own: settings, then OTS_VAR_…, then those given by hand."""
+    environment = {
+        name.removeprefix("OTS_VAR_").lower(): value
+        for name, value in os.environ.items()
+        if name.startswith("OTS_VAR_")
+    }
+    return {**settings().vars, **environment, **given}
+
+
+def shipped_cases() -> dict[str, str]:
+    """The cases that come with OTS: name → file name."""
+    return {
+        entry.name.removesuffix(".yaml"): entry.name
+        for entry in sorted(files("ots.cases").iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml")
+    }
+
+
+def read_case(name: str) -> tuple[str, str]:
+    """The text of a case and what to call it in messages. A path wins over a shipped name."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists() or os.sep in name:
+        return _read(path), name
+    shipped = shipped_cases()
+    if name in shipped:
+        return (files("ots.cases") / shipped[name]).read_text("utf-8"), f"{name} (shipped)"
+    known = ", ".join(shipped)
+    raise CaseNotFound(f"no case file {name!r} and no shipped case of that name; shipped are: {known}")
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_CASE_BYTES + 1)
+    except OSError as error:
+        raise CaseNotFound(f"cannot read the case {str(path)!r}: {error.strerror}") from None
+    return data.decode("utf-8", "surrogateescape")
