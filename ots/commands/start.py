@@ -1,0 +1,44 @@
+"""Plain `ots`: where am I attached, what was measured last, what next."""
+
+from __future__ import annotations
+
+import click
+
+from ots import __version__
+from ots.i18n import _
+
+
+def show_start() -> None:
+    """A screen that answers three questions and needs no network."""
+    click.echo(f"OTS {__version__}   {_('network and service test probes')}")
+    click.echo()
+    _attachment()
+    click.echo()
+    _last_reports()
+    click.echo()
+    click.echo(_("What next"))
+    for example, meaning in (
+        ("ots ping 127.0.0.1", _("measure something now")),
+        ("ots demo", _("a whole case against built-in peers on this machine")),
+        ("ots cases new office.yaml", _("write a case of your own")),
+        ("ots doctor", _("what this machine can and can't measure, and why")),
+        ("ots --help", _("everything")),
+    ):
+        click.echo(f"  {example:<28} {meaning}")
+
+
+def _attachment() -> None:
+    from ots.commands.link import one_line
+
+    click.echo(one_line())
+
+
+def _last_reports() -> None:
+    from ots.commands.report import last_lines
+
+    click.echo(_("Last reports"))
+    lines = last_lines(3)
+    for line in lines:
+        click.echo("  " + line)
+    if not lines:
+        click.echo("  " + _("none yet"))
