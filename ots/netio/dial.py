@@ -1,0 +1,89 @@
+"""One TCP connection to one address: no second address, no second try, no happy eyeballs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from ots.clock import Clock
+from ots.netio.binding import bind_route
+from ots.netio.errors import TIMER, classify
+from ots.netio.marks import Mark
+from ots.netio.ready import writable
+from ots.netio.tcpinfo import tcp_info
+from ots.probe import Address, Failed, Route
+
+
+class DialFailed(Failed):
+    """A connection that did not come about.
+
+    `syn_retransmits` counts the SYNs sent again until then; None where the system doesn't tell.
+    """
+
+    syn_retransmits: int | None = None
+
+
+def open_socket(af: socket.AddressFamily, kind: socket.SocketKind, route: Route) -> socket.socket:
+    """A non-blocking socket bound as the route says.
+
+    `Failed` with phase `config` where it can't be bound, with `connect` if the system has no socket to give.
+    """
+    try:
+        sock = socket.socket(af, kind)
+    except OSError as error:
+        raise classify(error, "connect") from None
+    try:
+        sock.setblocking(False)
+        bind_route(sock, route)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def dial(
+    address: Address, port: int, route: Route, clock: Clock, mark: Mark, timeout: float
+) -> socket.socket:
+    """A connected non-blocking socket, or `DialFailed`.
+
+    Marks `connect_start` just before connect() and `connected` when the selector reports the connection.
+    """
+    sock = open_socket(address.af, socket.SOCK_STREAM, route)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        start = clock.monotonic()
+        number = sock.connect_ex(address.sockaddr(port))
+        stop = clock.monotonic()
+        mark("connect_start", t=start)
+        if number == errno.EINPROGRESS:
+            stop = await writable(sock, clock, start + timeout)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+        mark("connected", t=stop, source="socket")
+    except OSError as error:
+        failure = _failed(error, address, port, timeout, sock)
+        sock.close()
+        raise failure from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _failed(error: OSError, address: Address, port: int, timeout: float, sock: socket.socket) -> DialFailed:
+    where = f"[{address.ip}]:{port}" if address.family == "6" else f"{address.ip}:{port}"
+    known = classify(error, "connect").error
+    text = f"no answer within {timeout:g} s" if known.code == TIMER else known.message
+    failure = DialFailed(
+        known.class_,
+        known.phase,
+        known.code,
+        f"{where}: {text}",
+        retryable=known.retryable,
+        remedy=known.remedy,
+    )
+    info = tcp_info(sock)
+    failure.syn_retransmits = info.retransmits if info is not None else None
+    return failure

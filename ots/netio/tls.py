@@ -1,0 +1,140 @@
+"""The TLS handshake over a connected socket, timed from the ClientHello to our side's end."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from ots.clock import Clock
+from ots.i18n import N_
+from ots.netio.errors import TIMER, classify
+from ots.netio.marks import Mark
+from ots.netio.ready import readable, writable
+from ots.netio.tcpinfo import tcp_info
+from ots.probe import Failed, TLSStream
+
+VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+
+
+def client_context(
+    *,
+    verify: bool = True,
+    check_name: bool = True,
+    ca_file: Path | str | None = None,
+    alpn: Sequence[str] = (),
+    min_version: str | None = None,
+    max_version: str | None = None,
+) -> ssl.SSLContext:
+    """A client's context without session tickets. `Failed`, class `config`, if `ca_file` can't be used.
+
+    `ca_file` (PEM) takes the place of the machine's certificate authorities.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = verify and check_name
+    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+    if ca_file is not None:
+        _load_authorities(context, str(ca_file))
+    elif verify:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    # A resumed handshake is another, faster measurement.
+    context.options |= ssl.OP_NO_TICKET
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if min_version is not None:
+        context.minimum_version = VERSIONS[min_version]
+    if max_version is not None:
+        context.maximum_version = VERSIONS[max_version]
+    return context
+
+
+async def shake_hands(
+    connection: socket.socket,
+    server_name: str,
+    context: ssl.SSLContext,
+    clock: Clock,
+    mark: Mark,
+    timeout: float,
+) -> TLSStream:
+    """Wraps a connected non-blocking socket. Takes it over: on failure it is closed.
+
+    `facts` of the stream: `rtts`, the flights that were sent and waited for until data might flow (None where
+    the kernel doesn't count written bytes), and `resumed`.
+    """
+    wrapped: ssl.SSLSocket | None = None
+    try:
+        wrapped = context.wrap_socket(connection, server_hostname=server_name, do_handshake_on_connect=False)
+        start = clock.monotonic()
+        mark("tls_start", t=start)
+        stop, rtts = await _drive(wrapped, clock, start + timeout)
+        mark("tls_done", t=stop)
+    except (OSError, ValueError) as error:
+        (wrapped or connection).close()
+        raise _failed(error, server_name, timeout) from None
+    except BaseException:
+        (wrapped or connection).close()
+        raise
+    cipher = wrapped.cipher()
+    return TLSStream(
+        socket=wrapped,
+        seconds=stop - start,
+        version=wrapped.version() or "unknown",
+        cipher=cipher[0] if cipher else "unknown",
+        alpn=wrapped.selected_alpn_protocol(),
+        facts={"rtts": rtts, "resumed": bool(wrapped.session_reused)},
+    )
+
+
+async def _drive(sock: ssl.SSLSocket, clock: Clock, until: float) -> tuple[float, int | None]:
+    """Runs the handshake to its end; returns the stamp of the end and the number of flights waited for."""
+    flights, written = 0, _written(sock)
+    while True:
+        try:
+            sock.do_handshake()
+            return clock.monotonic(), None if written is None else flights
+        except ssl.SSLWantReadError:
+            now = _written(sock)
+            if now is not None and written is not None and now > written:
+                flights, written = flights + 1, now
+            await readable(sock, clock, until)
+        except ssl.SSLWantWriteError:
+            await writable(sock, clock, until)
+
+
+def _written(sock: socket.socket) -> int | None:
+    info = tcp_info(sock)
+    return info.bytes_written if info is not None else None
+
+
+def _failed(error: OSError | ValueError, server_name: str, timeout: float) -> Failed:
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return Failed("config", "tls", "EINVAL", f"{server_name!r} can't be a server name")
+    known = classify(error, "tls").error
+    text = f"no handshake within {timeout:g} s" if known.code == TIMER else known.message
+    return Failed(
+        known.class_,
+        "tls",
+        known.code,
+        f"{server_name}: {text}",
+        retryable=known.retryable,
+        remedy=known.remedy,
+    )
+
+
+def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_verify_locations(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        raise Failed(
+            "config",
+            "config",
+            getattr(error, "reason", None) or type(error).__name__,
+            f"{path} holds no usable certificate authorities",
+            remedy=N_("Give a file of PEM certificates."),
+        ) from None
