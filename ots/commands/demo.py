@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +19,7 @@ from ots.i18n import _
 @run_options
 def command(**rest: Any) -> int:
     options = gather(**rest)
-    from ots.commands.run import run_plan_and_store
-    from ots.commands.showing import deliver, exit_code, render, view
+    from ots.commands.run import run_and_show
     from ots.server.peers.process import PeersFailed, started
     from ots.session.prepare import prepare
 
@@ -35,13 +33,6 @@ def command(**rest: Any) -> int:
             click.echo(_("test peers: {peers}").format(peers=", ".join(peers.describe())), err=True)
             with case_errors():
                 plan = prepare("demo", peers.variables())
-            result, stored = run_plan_and_store(plan, options)
+            return run_and_show(plan, options)
         finally:
             loop.run(stack.aclose())
-    report = result.report
-    deliver(render(report, options.format, view()), options.output)
-    if not options.as_json:
-        page = Path(stored) / f"{report.seq}-{report.case.id}.html"
-        deliver(render(report, "html", view()), page)
-        click.echo(f"{_('HTML report')}: {page}")
-    return exit_code(report, options)

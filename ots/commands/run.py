@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from ots.commands.case_errors import case_errors
 from ots.commands.output import CommandError, print_json
 from ots.commands.run_options import Pair, RunOptions, gather, run_options
 from ots.i18n import _
+
+if TYPE_CHECKING:
+    from ots.engine.planner import Plan
+    from ots.session.execute import Result
 
 _EXAMPLES = """\b
 Examples:
@@ -44,10 +48,16 @@ def command(
     return exit_codes.strongest(run_and_show(plan, options) for plan in plans)
 
 
-def run_and_show(plan: Any, options: RunOptions) -> int:
-    """Runs one plan under a live view, stores and shows its report; returns the exit code."""
-    from ots.commands.live import LiveView
+def run_and_show(plan: Plan, options: RunOptions) -> int:
+    """Runs one plan, stores and shows its report; returns the exit code."""
     from ots.commands.showing import show_result
+
+    return show_result(run_and_store(plan, options), options)
+
+
+def run_and_store(plan: Plan, options: RunOptions) -> Result:
+    """Runs one plan under a live view into the store."""
+    from ots.commands.live import LiveView
     from ots.config import settings
     from ots.session.execute import Options, execute
     from ots.store import Store, StoreError
@@ -63,13 +73,12 @@ def run_and_show(plan: Any, options: RunOptions) -> int:
     )
     try:
         with Store.open(settings().data_dir) as store, LiveView() as live:
-            result = execute(plan, asked, settings(), store, live)
+            return execute(plan, asked, settings(), store, live)
     except StoreError as error:
         raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
-    return show_result(result, options)
 
 
-def _show_plans(plans: list[Any], options: RunOptions) -> int:
+def _show_plans(plans: list[Plan], options: RunOptions) -> int:
     from ots.commands.planned import plan_document, plan_text
 
     if options.as_json:

@@ -61,12 +61,26 @@ def deliver(document: str | bytes, output: Path | None) -> None:
 
 def show_result(result: Result, options: RunOptions) -> int:
     """Shows a finished run as asked and returns its exit code."""
-    deliver(render(result.report, options.format, view()), options.output)
+    how = view()
+    deliver(render(result.report, options.format, how), options.output)
+    if options.format == "terminal" and result.report.case.version is not None:
+        click.echo(f"{_('HTML report')}: {write_page(result.report, how)}")
     codes = [exit_code(result.report, options)]
     if result.not_stored is not None:
         click.echo(_("The report was not stored: {reason}").format(reason=result.not_stored), err=True)
         codes.append(exit_codes.NOT_WRITTEN)
     return exit_codes.strongest(codes)
+
+
+def write_page(report: Report, how: View) -> Path:
+    """Writes the HTML page of a report into the data folder, where people look for it, and says where."""
+    from ots.config import settings
+
+    folder = settings().data_dir / "html"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    page = folder / f"{report.seq}-{report.case.id}.html"
+    deliver(render(report, "html", how), page)
+    return page
 
 
 def exit_code(report: Report, options: RunOptions) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +13,11 @@ from ots.config import Settings
 from ots.engine.budget import DataBudget
 from ots.engine.environment import Environment, Nobody, Watcher
 from ots.engine.planner import Plan
-from ots.engine.runner import Runner, run_plan
+from ots.engine.runner import run_plan
 from ots.model.report import CaseRef, DataUse, Job, Report, Run, Schema
 from ots.netio import attachment
 from ots.session.identity import uuid7
+from ots.session.signals import stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
 
@@ -52,7 +51,7 @@ def execute(
     """
     clock = SystemClock()
     report = _head(plan, options, settings, clock)
-    with store.begin(report) as writer:
+    with stopping() as stopper, store.begin(report) as writer:
         sink = StoreSink(writer)
         with tempfile.TemporaryDirectory(prefix="ots-") as workdir:
             environment = Environment(
@@ -65,53 +64,18 @@ def execute(
                 clock=clock,
                 budget=DataBudget(options.max_data),
             )
-            asyncio.run(_run(plan, environment, report, options))
+            asyncio.run(
+                run_plan(
+                    plan,
+                    environment,
+                    report,
+                    every=options.every,
+                    duration=options.duration,
+                    on_ready=stopper.watch,
+                )
+            )
         sink.finish(report)
     return Result(report, sink.failure)
-
-
-async def _run(plan: Plan, environment: Environment, report: Report, options: Options) -> None:
-    with _signals() as register:
-        await run_plan(
-            plan,
-            environment,
-            report,
-            every=options.every,
-            duration=options.duration,
-            on_ready=register,
-        )
-
-
-class _Signals:
-    """Hands SIGINT and SIGTERM to the runner, also one that came before there was a runner."""
-
-    def __init__(self) -> None:
-        self._runner: Runner | None = None
-        self._early: str | None = None
-
-    def __call__(self, runner: Runner) -> None:
-        self._runner = runner
-        if self._early is not None:
-            runner.stop(self._early)
-
-    def caught(self, reason: str) -> None:
-        self._early = reason
-        if self._runner is not None:
-            self._runner.stop(reason)
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    loop = asyncio.get_running_loop()
-    signals = _Signals()
-    handled = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-    for number, reason in handled.items():
-        loop.add_signal_handler(number, signals.caught, reason)
-    try:
-        yield signals
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
 
 
 def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Report:
