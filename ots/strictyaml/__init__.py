@@ -9,6 +9,8 @@ YAML's other side is left out on purpose: tags, merge keys, several documents, k
 YAML 1.1 types that read `12:30` as 750 and `no` as False.
 """
 
+from typing import Any
+
 from ots.strictyaml.compose import compose
 from ots.strictyaml.node import Mapping, Mark, Node, Scalar, Sequence, locate
 from ots.strictyaml.problem import Problem, YamlError
@@ -25,7 +27,17 @@ __all__ = [
     "Variables",
     "YamlError",
     "compose",
+    "load_plain",
     "locate",
     "resolve",
     "suggest",
 ]
+
+
+def load_plain(text: str | bytes, source: str = "") -> Any:
+    """The document as dicts, lists and scalars, without variables; YamlError with every problem found."""
+    problems: list[Problem] = []
+    data = resolve(compose(text, source), problems, source)
+    if problems:
+        raise YamlError(problems)
+    return data

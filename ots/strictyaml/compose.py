@@ -67,7 +67,7 @@ class _Composer:
     def document(self, text: str) -> Node:
         documents = 0
         for event in self._events(text):
-            mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+            mark = _mark(event.start_mark)
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
@@ -88,9 +88,8 @@ class _Composer:
         try:
             yield from yaml.parse(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line, column = (mark.line, mark.column) if mark else (0, 0)
-            self._stop(Mark(line + 1, column + 1), explain(error, text, line, column))
+            mark = _mark(error.problem_mark or error.context_mark)
+            self._stop(mark, explain(error, text, mark))
         except yaml.YAMLError as error:
             self._stop(Mark(1, 1), f"not YAML: {' '.join(str(error).split())}")
 
@@ -199,3 +198,8 @@ class _Composer:
     def _stop(self, mark: Mark, message: str) -> NoReturn:
         self._note(mark, message)
         raise YamlError(self.problems)
+
+
+def _mark(mark: object) -> Mark:
+    """Our mark, counted from 1, of libyaml's, which may be missing and has a type for each loader."""
+    return Mark(getattr(mark, "line", 0) + 1, getattr(mark, "column", 0) + 1)

@@ -6,6 +6,7 @@ import re
 
 import yaml
 
+from ots.strictyaml.node import Mark
 from ots.strictyaml.problem import Problem, YamlError
 
 MAX_BYTES = 256 * 1024
@@ -42,18 +43,18 @@ def decode(raw: str | bytes, source: str) -> str:
     text = text.removeprefix("\ufeff")
     found = _UNPRINTABLE.search(text)
     if found is not None:
-        message = f"the character U+{ord(found[0]):04X} is not allowed: take it out"
+        message = _unprintable(ord(found[0]))
         raise YamlError([_at(source, text[: found.start()], message)])
     return text
 
 
-def explain(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> str:
-    """What a syntax error means; `line` and `column` count from 0."""
+def explain(error: yaml.MarkedYAMLError, text: str, mark: Mark) -> str:
+    """What a syntax error at `mark` means."""
     problem = error.problem or "it ends unexpectedly"
     lines = text.splitlines()
-    here = lines[line] if line < len(lines) else ""
+    here = lines[mark.line - 1] if mark.line <= len(lines) else ""
     if "cannot start any token" in problem:
-        char = here[column : column + 1]
+        char = here[mark.column - 1 : mark.column]
         if char == "\t":
             return "a tab can't indent: use spaces"
         return f"a text can't start with {char!r}: put it in quotes"
@@ -63,6 +64,12 @@ def explain(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> s
         if problem.startswith(known):
             return meaning
     return f"not YAML: {problem}"
+
+
+def _unprintable(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # how Python's surrogateescape carries a byte that is no text
+        return f"byte 0x{code - 0xDC00:02x} is not UTF-8: save the file as UTF-8"
+    return f"the character U+{code:04X} is not allowed: take it out"
 
 
 def _at(source: str, before: str, message: str) -> Problem:
