@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ots.store.error import explained
-from ots.store.place import make_private
+from ots.store.folder import make_private
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ots.config import data_dir
 from ots.store import artifacts, database, recovery
 from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
 from ots.store.error import Damaged, StoreError, explained
-from ots.store.place import data_folder, make_private
+from ots.store.folder import make_private
 
 if TYPE_CHECKING:
     from ots.model.report import Report
@@ -34,11 +35,10 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Store:
-        """Opens, makes or upgrades the store of a folder and closes the runs that died there.
-
-        Raises StoreError if that can't be done.
+        """Opens, makes or upgrades the store of a folder (default: the settings' data folder) and closes the
+        runs that died there. Raises StoreError if that can't be done.
         """
-        folder = folder or data_folder()
+        folder = folder or data_dir()
         with explained(folder):
             make_private(folder)
             make_private(folder / "runs")
