@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: the run ends as `aborted`, its report is written, nothing is left behind."""
+"""Ctrl-C and SIGTERM: the run ends as `aborted`, its report is written, nothing is left behind."""
 
 from __future__ import annotations
 
