@@ -122,6 +122,10 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.PASS
     except Exception as error:
+        from ots.config import SettingsError
+
+        if isinstance(error, SettingsError):
+            return report_error(CommandError(str(error), remedy=error.remedy), as_json=as_json)
         logging.getLogger("ots").debug("internal error", exc_info=True)
         failure = CommandError(
             _("internal error: {kind}: {text}").format(kind=type(error).__name__, text=error),

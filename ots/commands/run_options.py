@@ -63,7 +63,6 @@ class RunOptions:
     format: str
     output: Path | None
     warn_as_fail: bool
-    nagios: bool
     as_json: bool
 
 
@@ -107,7 +106,6 @@ def gather(
     format: str,
     output: Path | None,
     warn_as_fail: bool,
-    exit_style: str,
     as_json: bool,
 ) -> RunOptions:
     """The options as one object; refuses what does not go together."""
@@ -124,6 +122,5 @@ def gather(
         format="json" if as_json else format,
         output=output,
         warn_as_fail=warn_as_fail,
-        nagios=exit_style == "nagios",
         as_json=as_json,
     )

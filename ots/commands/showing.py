@@ -89,8 +89,6 @@ def exit_code(report: Report, options: RunOptions) -> int:
         return exit_codes.INTERRUPTED
     if report.run.reason == "terminated":
         return exit_codes.TERMINATED
-    if options.nagios:
-        return {"pass": 0, "measured": 0, "warn": 1, "fail": 2}.get(report.verdict, 3)
     if report.verdict == "fail" or (report.verdict == "warn" and options.warn_as_fail):
         return exit_codes.FAIL
     if report.verdict == "error" or report.run.state == "aborted":

@@ -127,7 +127,11 @@ class AttemptContext:
         self._progress(fraction, text)
 
     def secret(self, reference: str) -> str:
-        return self._secret(reference)
+        try:
+            return self._secret(reference)
+        except LookupError as missing:
+            remedy = getattr(missing, "remedy", None)
+            raise Failed("config", "config", "SECRET", str(missing), remedy=remedy) from None
 
     async def thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.to_thread(function, *args)
