@@ -79,12 +79,6 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--output", type=click.Path(path_type=Path), help=_("Write it to this file, not to stdout.")
     ),
     click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a warning too.")),
-    click.option(
-        "--exit-style",
-        type=click.Choice(["ots", "nagios"]),
-        default="ots",
-        help=_("Which exit codes to use."),
-    ),
     json_option,
 )
 
