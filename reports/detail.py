@@ -1,0 +1,180 @@
+"""One probe's result in detail: how it was measured, every figure, and the samples at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from ots.model.metric import Metric, Series, Value
+from ots.model.report import Step
+from ots.reports import words
+from ots.reports.flow import flow, hanging, wrap
+from ots.reports.plain import plain
+from ots.reports.quantity import MISSING, scale, shown, span
+from ots.reports.reading import Reader, flags_of, headline, main_series
+from ots.reports.sparkline import per_mark, sparkline
+
+_MARGIN = 2
+_HIDDEN_STATS = ("ci95_low", "ci95_high", "histogram")
+_MOST_TARGETS = 16
+
+
+def detail(step: Step, reader: Reader, width: int) -> list[Text]:
+    """A head for the step, then a block for each set of labels."""
+    lines = _head(step, reader, width)
+    groups = by_target(reader.declared(step.metrics))
+    for target, metrics in list(groups.items())[:_MOST_TARGETS]:
+        if len(groups) > 1:
+            lines.append(Text(target or plain(step.key), "bold"))
+        lines += _block(metrics, step, reader, width)
+        lines += _samples(step, target, reader, width)
+    if len(groups) > _MOST_TARGETS:
+        more = reader.words.gettext("{n} more targets: see the report as HTML or JSON")
+        lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
+    lines += _trouble(step, reader, width)
+    return lines
+
+
+def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
+    groups: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        groups.setdefault(plain(metric.labels.get("target", "")), []).append(metric)
+    return groups
+
+
+def said(params: dict[str, Any]) -> list[str]:
+    """Parameters as `count 25`, without those that were left open."""
+    return [
+        f"{name.replace('_', ' ')} {_text(value)}"
+        for name, value in params.items()
+        if value not in (None, "auto", False, [], {})
+    ]
+
+
+def methods(metrics: Sequence[Metric]) -> dict[str, Value]:
+    """How it was measured: facts on which all metrics of the step that state them agree."""
+    facts: dict[str, set[Value]] = {}
+    for metric in metrics:
+        for name, value in metric.method.items():
+            if value is not None:
+                facts.setdefault(name, set()).add(value)
+    return {name: next(iter(values)) for name, values in facts.items() if len(values) == 1}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_text(item) for item in value)
+    return plain("yes" if value is True else value)
+
+
+def _head(step: Step, reader: Reader, width: int) -> list[Text]:
+    targets = [plain(target) for target in step.targets]
+    names = ", ".join(targets) if len(targets) <= 3 else f"{', '.join(targets[:3])} … ({len(targets)})"
+    pieces = [Text(names, "bold"), Text(plain(step.probe))]
+    pieces += [Text(piece) for piece in said(step.params)]
+    facts = methods(step.metrics)
+    pieces += [
+        Text(f"{plain(name).replace('_', ' ')} {_text(value)}", "bright_black")
+        for name, value in facts.items()
+    ]
+    return flow(pieces, width)
+
+
+def _block(metrics: Sequence[Metric], step: Step, reader: Reader, width: int) -> list[Text]:
+    inner = width - _MARGIN
+    spread = [metric for metric in metrics if _numbers(metric) and len(_numbers(metric)) > 1]
+    single = [metric for metric in metrics if metric not in spread]
+    lines = flow((_single(metric, reader) for metric in single if _worth(metric, reader)), inner)
+    for metric in spread:
+        lines += _spread(metric, reader, inner)
+    return [Text(" " * _MARGIN) + line for line in lines]
+
+
+def _worth(metric: Metric, reader: Reader) -> bool:
+    """A count of bad things that did not happen is not worth a place."""
+    definition = reader.definition(metric.key)
+    value = headline(metric, definition)[1]
+    return not (
+        value == 0 and definition is not None and definition.better == "lower" and metric.unit != "1"
+    ) or (metric.key.endswith("_ratio"))
+
+
+def _single(metric: Metric, reader: Reader) -> Text:
+    stat, value = headline(metric, reader.definition(metric.key))
+    text = Text(f"{reader.title(metric.key)} ")
+    text.append(_value(metric, stat), "bold")
+    labels = reader.labels(metric.labels, hide=("target",))
+    if labels:
+        text.append(f" [{labels}]")
+    low, high = metric.stats.get("ci95_low"), metric.stats.get("ci95_high")
+    if value is not None and isinstance(low, int | float) and isinstance(high, int | float):
+        text.append(f" (95 %: {span(low, high, metric.unit, metric.key)})", "bright_black")
+    reason = metric.nulls.get(f"stats.{stat}")
+    if value is None and reason is not None:
+        text.append(f" ({reader.reason(reason)})", "bright_black")
+    return text
+
+
+def _value(metric: Metric, stat: str) -> str:
+    return shown(metric.stats.get(stat), metric.unit, metric.key)
+
+
+def _numbers(metric: Metric) -> dict[str, float]:
+    return {
+        stat: float(value)
+        for stat, value in metric.stats.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and stat not in _HIDDEN_STATS
+    }
+
+
+def _spread(metric: Metric, reader: Reader, width: int) -> list[Text]:
+    """`RTT ms   min 11.2  median 12.0  p95 14.8  max 19.3`, all in one unit."""
+    numbers = _numbers(metric)
+    centre = numbers.get("median", numbers.get("mean", next(iter(numbers.values()))))
+    fit = scale([centre, *numbers.values()], metric.unit, metric.key)
+    labels = reader.labels(metric.labels, hide=("target",))
+    name = reader.title(metric.key) + (f" [{labels}]" if labels else "")
+    head = Text(f"{name} {fit.unit}".rstrip())
+    pieces = []
+    for stat, value in metric.stats.items():
+        if stat in _HIDDEN_STATS or isinstance(value, str | dict):
+            continue
+        shown_value = fit.number(numbers[stat]) if stat in numbers else MISSING
+        pieces.append(Text(f"{reader.stat(stat) or stat} ").append(shown_value, "bold"))
+    missing = {reason for name, reason in metric.nulls.items() if name.startswith("stats.")}
+    pieces += [Text(f"({MISSING} {reader.reason(reason)})", "bright_black") for reason in sorted(missing)]
+    return hanging(head, flow(pieces, width - head.cell_len - 2, gap=2), head.cell_len + 2)
+
+
+def _samples(step: Step, target: str, reader: Reader, width: int) -> list[Text]:
+    lines = []
+    for series in main_series(reader, step):
+        if plain(series.labels.get("target", "")) == target:
+            lines += _sparkline(series, reader, width - _MARGIN)
+    return [Text(" " * _MARGIN) + line for line in lines]
+
+
+def _sparkline(series: Series, reader: Reader, width: int) -> list[Text]:
+    definition = reader.definition(series.key)
+    worst = "low" if definition is not None and definition.better == "higher" else "high"
+    text = Text(sparkline(series.v, width, worst=worst))
+    text.highlight_regex("×+", "bold red")
+    group = per_mark(series.v, width)
+    if group == 1:
+        return [text]
+    note = reader.words.gettext("each mark: the worst of {n} samples").format(n=group)
+    return [text, Text(note, "bright_black")]
+
+
+def _trouble(step: Step, reader: Reader, width: int) -> list[Text]:
+    """What went wrong and what to do about it; what qualifies the figures."""
+    _ = reader.words.gettext
+    pieces: list[Text] = []
+    if step.error is not None:
+        pieces.append(Text(reader.error(step.error), "red"))
+        if step.error.remedy:
+            pieces.append(Text(_("try: {remedy}").format(remedy=plain(_(step.error.remedy)))))
+    pieces += [Text(reader.words.of(words.FLAGS, flag), "yellow") for flag in flags_of(step)]
+    return [Text(" " * _MARGIN) + line for piece in pieces for line in wrap(piece, width - _MARGIN)]

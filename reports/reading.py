@@ -1,0 +1,243 @@
+"""What is worth saying about a step, by rules that know no probe: declared metrics, limits, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ots.model.metric import Metric, MetricDef, Series, StatValue
+from ots.model.outcome import Verdict
+from ots.model.report import Attempt, Error, Judgement, Report, Step, ThresholdResult
+from ots.reports import limit, words
+from ots.reports.format import View
+from ots.reports.plain import plain
+from ots.reports.quantity import MISSING, shown
+from ots.reports.words import Words
+
+HEADLINES = 2
+"""How many of a step's declared metrics stand in its one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A few words that stay together; `tone` is the verdict whose colour they get."""
+
+    text: str
+    tone: Verdict | None = None
+
+
+class Reader:
+    """Reads steps in one language with the definitions of one installation."""
+
+    def __init__(self, view: View) -> None:
+        self.words = Words(view.language)
+        self.definitions = view.definitions
+        self._rank = {key: position for position, key in enumerate(view.definitions)}
+
+    def title(self, key: str) -> str:
+        """A metric's name; one that nobody here declares is named by its key."""
+        definition = self.definitions.get(key)
+        if definition is not None:
+            return plain(self.words.gettext(definition.title))
+        return plain(key.replace("_", " "))
+
+    def stat(self, stat: str) -> str:
+        return "" if stat == "value" else self.words.of(words.STATS, stat)
+
+    def labels(self, labels: Mapping[str, str], *, hide: Sequence[str] = ()) -> str:
+        """Labels beside a metric: values alone where they speak for themselves."""
+        return ", ".join(
+            self.words.of(words.LABELS, value)
+            if name in ("target", "direction")
+            else f"{self.words.of(words.LABELS, name)} {plain(value)}"
+            for name, value in labels.items()
+            if name not in hide
+        )
+
+    def declared(self, metrics: Sequence[Metric]) -> list[Metric]:
+        """Metrics in the order in which their probe declares them; unknown ones last, as they came."""
+        return sorted(metrics, key=lambda metric: self._rank.get(metric.key, len(self._rank)))
+
+    def definition(self, key: str) -> MetricDef | None:
+        return self.definitions.get(key)
+
+    def error(self, error: Error) -> str:
+        """`timed out (delivery): not seen in 180 s`: class and phase in words, then what exactly."""
+        _ = self.words.gettext
+        head = _("{error} ({phase})").format(
+            error=self.words.of(words.ERROR_CLASSES, error.class_),
+            phase=self.words.of(words.PHASES, error.phase),
+        )
+        detail = plain(_(error.message)) or plain(error.code)
+        return f"{head}: {detail}" if detail else head
+
+    def reason(self, reason: str) -> str:
+        code, _colon, argument = reason.partition(":")
+        if argument and code in words.REASONS:
+            return self.words.reason(code).format(step=plain(argument))
+        return self.words.reason(reason)
+
+    def summary(self, step: Step, report: Report | None = None) -> list[Fragment]:
+        """The step's line after its name: success, what was judged or measured, what to know about it."""
+        fragments = [*self._outcome(step)]
+        if step.thresholds:
+            fragments += [self._judged(threshold, step, report) for threshold in step.thresholds]
+        else:
+            fragments += self._measured(step, report)
+        if step.during is not None and step.verdict != "skipped":
+            text = self.words.gettext("while {step} ran").format(step=plain(step.during))
+            fragments.append(Fragment(text))
+        fragments += [Fragment(self.words.of(words.FLAGS, flag), "warn") for flag in flags_of(step)]
+        return fragments
+
+    def _outcome(self, step: Step) -> list[Fragment]:
+        _ = self.words.gettext
+        fragments = []
+        succeeded = [attempt for attempt in step.attempts if attempt.outcome == "success"]
+        reached = {attempt.target for attempt in succeeded}
+        if len(step.targets) > 1 and step.attempts:
+            text = _("{n}/{total} targets").format(n=len(reached), total=len(step.targets))
+            fragments.append(Fragment(text, None if len(reached) == len(step.targets) else "fail"))
+        elif len(step.attempts) > 1:
+            text = _("{n}/{total} attempts").format(n=len(succeeded), total=len(step.attempts))
+            fragments.append(Fragment(text, None if len(succeeded) == len(step.attempts) else "fail"))
+        if step.error is not None:
+            fragments.append(Fragment(self.error(step.error), step.verdict))
+            if step.error.remedy:
+                remedy = plain(_(step.error.remedy))
+                fragments.append(Fragment(_("try: {remedy}").format(remedy=remedy)))
+        elif step.reason is not None and step.reason not in ("threshold", "attempts_failed"):
+            fragments.append(Fragment(self.reason(step.reason), step.verdict))
+        return fragments
+
+    def _judged(self, threshold: ThresholdResult, step: Step, report: Report | None) -> Fragment:
+        """`RTT p95 183 ms, +168 ms over idle (warn from 60 ms)`."""
+        _ = self.words.gettext
+        decisive = decisive_judgement(threshold)
+        name = f"{self.title(threshold.metric)} {self.stat(threshold.stat)}".rstrip()
+        bound = limit.telling(threshold)
+        near = None if bound is None else limit.number(bound[1], threshold.unit, threshold.metric)
+        text = f"{name} {shown(threshold.value, threshold.unit, threshold.metric, limit=near)}"
+        if threshold.value is None and threshold.reason is not None:
+            text = f"{name} {MISSING} ({self.reason(threshold.reason)})"
+        if decisive is not None and len(threshold.judgements) > 1 and threshold.verdict in ("fail", "warn"):
+            text += f" [{self.labels(decisive.labels)}]"
+        if decisive is not None:
+            text += self._over_idle(step, report, threshold.metric, threshold.stat, decisive.labels)
+        if bound is not None:
+            verdict = self.words.gettext(words.VERDICTS["fail" if bound[0] == "fail" else "warn"])
+            text += f" ({limit.in_words(bound[1], verdict, _)})"
+        return Fragment(text, threshold.verdict if threshold.verdict in ("fail", "warn", "error") else None)
+
+    def _measured(self, step: Step, report: Report | None) -> list[Fragment]:
+        fragments = []
+        for metric in headlines(self.declared(step.metrics), self.definitions):
+            stat, value = headline(metric, self.definition(metric.key))
+            name = f"{self.title(metric.key)} {self.stat(stat)}".rstrip()
+            text = f"{name} {shown(value, metric.unit, metric.key)}"
+            if len(metric.labels.get("target", "")) and len(step.targets) > 1:
+                text += f" [{plain(metric.labels['target'])}]"
+            text += self._over_idle(step, report, metric.key, stat, metric.labels)
+            fragments.append(Fragment(text))
+        return fragments
+
+    def _over_idle(
+        self, step: Step, report: Report | None, key: str, stat: str, labels: Mapping[str, str]
+    ) -> str:
+        """`, +168 ms over idle`: against the same statistic of the same target in a step without load."""
+        increase = None if report is None else increase_under_load(report, step, key, stat, labels)
+        if increase is None:
+            return ""
+        value, unit = increase
+        text = shown(value, unit, key)
+        text = text if value < 0 else f"+{text}"
+        return ", " + self.words.gettext("{increase} over idle").format(increase=text)
+
+
+def decisive_judgement(threshold: ThresholdResult) -> Judgement | None:
+    """The judgement that made the threshold's verdict."""
+    return next((each for each in threshold.judgements if each.verdict == threshold.verdict), None)
+
+
+def headline(metric: Metric, definition: MetricDef | None) -> tuple[str, StatValue]:
+    """The statistic that stands for a metric: its first declared one, or the first that has a value."""
+    names = [*(definition.stats if definition is not None else ()), *metric.stats]
+    stat = next(
+        (name for name in names if metric.stats.get(name) is not None), names[0] if names else "value"
+    )
+    return stat, metric.stats.get(stat)
+
+
+def headlines(ordered: Sequence[Metric], definitions: Mapping[str, MetricDef]) -> list[Metric]:
+    """The first metrics that have a value; of several label sets the whole, else the worst."""
+    chosen: dict[str, list[Metric]] = {}
+    for metric in ordered:
+        if headline(metric, definitions.get(metric.key))[1] is not None:
+            chosen.setdefault(metric.key, []).append(metric)
+    return [_worst(metrics, definitions.get(key)) for key, metrics in list(chosen.items())[:HEADLINES]]
+
+
+def _worst(metrics: Sequence[Metric], definition: MetricDef | None) -> Metric:
+    fewest = min(len(metric.labels) for metric in metrics)
+    whole = [metric for metric in metrics if len(metric.labels) == fewest]
+    if definition is None or definition.better == "neither":
+        return whole[0]
+    sign = 1 if definition.better == "lower" else -1
+
+    def badness(metric: Metric) -> float:
+        value = headline(metric, definition)[1]
+        return sign * value if isinstance(value, int | float) else float("-inf")
+
+    return max(whole, key=badness)
+
+
+def increase_under_load(
+    report: Report, step: Step, key: str, stat: str, labels: Mapping[str, str]
+) -> tuple[float, str] | None:
+    """How much a statistic grew against a step of the same probe and labels that no other step loaded."""
+    if step.during is None:
+        return None
+    loaded = _value(step, key, stat, labels)
+    for other in report.steps:
+        idle = (
+            _value(other, key, stat, labels) if other.during is None and other.probe == step.probe else None
+        )
+        if loaded is not None and idle is not None:
+            unit = next(metric.unit for metric in step.metrics if metric.key == key)
+            return loaded - idle, unit
+    return None
+
+
+def _value(step: Step, key: str, stat: str, labels: Mapping[str, str]) -> float | None:
+    for metric in step.metrics:
+        value = metric.stats.get(stat)
+        if metric.key == key and metric.labels == labels and isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def flags_of(step: Step) -> list[str]:
+    """The quality flags of a step's metrics, each once; that it ran beside others is said by the case."""
+    seen = dict.fromkeys(flag for metric in step.metrics for flag in metric.quality_flags)
+    return [flag for flag in seen if flag not in ("concurrent", "derived")]
+
+
+def main_series(reader: Reader, step: Step) -> list[Series]:
+    """The numeric series of the first declared metric that was sampled at least twice."""
+    rank = {key: position for position, key in enumerate(reader.definitions)}
+    sampled = [series for series in step.series if len(series.v) > 1 and is_numeric(series)]
+    if not sampled:
+        return []
+    key = min((series.key for series in sampled), key=lambda name: rank.get(name, len(rank)))
+    return [series for series in sampled if series.key == key]
+
+
+def is_numeric(series: Series) -> bool:
+    present = [value for value in series.v if value is not None]
+    return bool(present) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in present
+    )
+
+
+def failed_attempts(step: Step) -> list[Attempt]:
+    return [attempt for attempt in step.attempts if attempt.outcome != "success"]

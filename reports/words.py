@@ -1,0 +1,193 @@
+"""The closed vocabularies in words, and the reader's language for a renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ots.i18n import N_, catalogue
+from ots.model.outcome import Verdict
+from ots.reports.plain import plain
+
+VERDICTS: dict[Verdict, str] = {
+    "pass": N_("pass"),
+    "warn": N_("warn"),
+    "fail": N_("fail"),
+    "measured": N_("measured"),
+    "error": N_("error"),
+    "skipped": N_("skipped"),
+}
+"""In the order in which the six counts are printed."""
+
+MARKS: dict[Verdict, str] = {
+    "pass": "✔",
+    "measured": "·",
+    "fail": "✘",
+    "warn": "!",
+    "error": "?",
+    "skipped": "–",
+}
+
+OUTCOMES = {
+    "success": N_("success"),
+    "failure": N_("failure"),
+    "invalid": N_("invalid"),
+    "skipped": N_("skipped"),
+}
+
+STATES = {
+    "created": N_("created"),
+    "running": N_("running"),
+    "completed": N_("completed"),
+    "aborted": N_("aborted"),
+}
+
+ERROR_CLASSES = {
+    "dns": N_("the name did not resolve"),
+    "unreachable": N_("unreachable"),
+    "refused": N_("connection refused"),
+    "connect": N_("no connection"),
+    "timeout": N_("timed out"),
+    "tls": N_("TLS failed"),
+    "auth": N_("credentials rejected"),
+    "rejected": N_("request rejected"),
+    "protocol": N_("protocol violated"),
+    "content": N_("wrong content"),
+    "cutoff": N_("cut off"),
+    "stalled": N_("stalled"),
+    "loss": N_("nothing came back"),
+    "radio": N_("radio failure"),
+    "unsupported": N_("not supported"),
+    "permission": N_("right missing"),
+    "resource": N_("local resources exhausted"),
+    "license": N_("not licensed"),
+    "config": N_("wrong configuration"),
+    "cancelled": N_("cancelled"),
+    "internal": N_("internal error"),
+}
+
+PHASES = {
+    "config": N_("configuration"),
+    "license": N_("licence"),
+    "radio": N_("radio"),
+    "bearer": N_("bearer"),
+    "resolve": N_("name resolution"),
+    "connect": N_("connecting"),
+    "proxy": N_("proxy"),
+    "tls": N_("TLS handshake"),
+    "login": N_("login"),
+    "request": N_("request"),
+    "first_byte": N_("first byte"),
+    "transfer": N_("transfer"),
+    "verify": N_("verification"),
+    "teardown": N_("teardown"),
+    "delivery": N_("delivery"),
+    "playback": N_("playback"),
+    "call_setup": N_("call set-up"),
+    "call_hold": N_("call"),
+    "analysis": N_("analysis"),
+}
+
+FLAGS = {
+    "probe_limited": N_("limited by this machine"),
+    "cross_traffic": N_("other traffic on the link"),
+    "clock_step": N_("the clock was stepped"),
+    "clock_limited": N_("limited by the clocks' error"),
+    "clock_unsynced": N_("clock not synchronised"),
+    "few_samples": N_("few samples"),
+    "context_changed": N_("the attachment changed meanwhile"),
+    "proxy_suspected": N_("a proxy is suspected"),
+    "captive_portal": N_("captive portal"),
+    "cache_hit": N_("answered from a cache"),
+    "connection_reused": N_("connection reused"),
+    "rate_limited": N_("the target limits the rate"),
+    "schedule_slip": N_("packets left late"),
+    "derived": N_("derived, not measured directly"),
+    "simulated": N_("simulated"),
+    "concurrent": N_("other steps ran meanwhile"),
+    "out_of_range": N_("out of the measurable range"),
+    "mock_location": N_("mock location"),
+    "provisional": N_("provisional"),
+    "suspicious_local": N_("suspiciously fast: answered locally?"),
+}
+
+REASONS = {
+    "too_few_samples": N_("too few samples"),
+    "no_samples": N_("no samples"),
+    "loss": N_("lost"),
+    "undefined": N_("not defined for these samples"),
+    "no_load": N_("the loading step never ran"),
+    "killed": N_("the program was killed"),
+    "interrupted": N_("interrupted"),
+    "terminated": N_("terminated"),
+    "timeout": N_("timed out"),
+    "not_supported": N_("not supported"),
+    "not_measured": N_("not measured"),
+    "not_available": N_("not available"),
+    "no_device": N_("no such device"),
+    "no_permission": N_("right missing"),
+    "borderline": N_("too close to the limit to tell"),
+}
+"""Reasons that recur; any other reason is shown as it was written."""
+
+STATS = {
+    "min": N_("min"),
+    "max": N_("max"),
+    "mean": N_("mean"),
+    "median": N_("median"),
+    "stddev": N_("std. dev."),
+    "mdev": N_("mdev"),
+    "mean_abs": N_("mean |x|"),
+    "mode": N_("most often"),
+    "first": N_("first"),
+    "distinct": N_("different values"),
+    "sum": N_("sum"),
+    "histogram": N_("histogram"),
+    "value": N_("value"),
+    "mad": N_("MAD"),
+    "cv": N_("coeff. of variation"),
+    "tm95": N_("trimmed mean"),
+}
+
+LABELS = {
+    "target": N_("target"),
+    "direction": N_("direction"),
+    "family": N_("family"),
+    "server": N_("server"),
+    "segment": N_("segment"),
+    "down": N_("down"),
+    "up": N_("up"),
+}
+"""Names and well-known values of labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language. `gettext` is meant to be bound to `_` in the function that uses it."""
+
+    language: str
+
+    @property
+    def gettext(self) -> Callable[[str], str]:
+        translations = catalogue(self.language)
+        return lambda message: translations.gettext(message) if message else ""
+
+    @property
+    def ngettext(self) -> Callable[[str, str, int], str]:
+        return catalogue(self.language).ngettext
+
+    def verdict(self, verdict: Verdict) -> str:
+        return self.gettext(VERDICTS[verdict])
+
+    def of(self, vocabulary: dict[str, str], name: str) -> str:
+        """A name of a vocabulary in words; one that is not in it (from a newer version) as it is."""
+        return self.gettext(vocabulary[name]) if name in vocabulary else plain(name)
+
+    def reason(self, reason: str) -> str:
+        """Why something is missing: a known code in words, a sentence through the catalogue."""
+        if reason in REASONS:
+            return self.gettext(REASONS[reason])
+        if reason in ERROR_CLASSES:
+            return self.gettext(ERROR_CLASSES[reason])
+        text = self.gettext(reason)
+        return plain(text if " " in text else text.replace("_", " "))
