@@ -1,0 +1,74 @@
+"""`python -m ots.server.peers`: the embedded peers in one process of their own.
+
+Prints one line of JSON with the addresses as soon as all of them listen, and ends without a trace on SIGTERM,
+SIGINT, or when its standard input closes: whoever started it need not live long enough to say goodbye.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from ots.server.peers import certificate, dns, http
+from ots.server.peers.peer import Peer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0, or 1 if a peer can't listen; then the reason is on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m ots.server.peers", description="OTS test peers")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--http-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--https-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--dns-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--stay", action="store_true", help="don't end when standard input closes")
+    options = parser.parse_args(argv)
+    try:
+        asyncio.run(_serve(options))
+    except OSError as error:
+        sys.stderr.write(f"can't listen on {options.host}: {error}\n")
+        return 1
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with contextlib.AsyncExitStack() as stack:
+        context, pem = certificate.server_context(options.host)
+        peers: list[Peer] = []
+        for start, port in (
+            (http.start, options.http_port),
+            (dns.start, options.dns_port),
+            (functools.partial(http.start, tls=context), options.https_port),
+        ):
+            peer = await start(options.host, port)
+            stack.push_async_callback(peer.close)
+            peers.append(peer)
+        document = {
+            "host": options.host,
+            "ports": {peer.name: peer.port for peer in peers},
+            "certificate": pem,
+        }
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+        if not options.stay:
+            loop.add_reader(sys.stdin.fileno(), _look_at_stdin, ended)
+        await ended.wait()
+
+
+def _look_at_stdin(ended: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        ended.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
