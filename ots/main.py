@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -102,6 +103,7 @@ def cli(ctx: click.Context, verbose: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs `ots` and exits; never a traceback for a user."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = list(sys.argv[1:] if argv is None else argv)
     i18n.choose()
     sys.exit(_run(arguments))

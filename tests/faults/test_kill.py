@@ -1,0 +1,162 @@
+"""Killed, interrupted or terminated at any moment: what had finished is there, and the next run works."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CASE = """\
+ots: 1
+id: many-steps
+version: 1
+title: {en: Many short steps}
+steps:
+  - {id: one, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
+  - {id: two, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
+  - {id: three, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
+  - {id: four, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
+  - {id: long, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 100, interval: 50 ms}}
+"""
+
+KILLS = 50
+
+
+@pytest.fixture
+def listener() -> Any:
+    """A real listening socket of this process; the kernel completes the handshakes."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def case(tmp_path: Path, listener: int) -> Path:
+    path = tmp_path / "many-steps.yaml"
+    path.write_text(CASE.replace("PORT", str(listener)))
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "OTS_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path), "OTS_LANG": "en"}
+
+
+def ots(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ots", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def begin(environment: dict[str, str], case: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ots", "run", str(case)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def reports(environment: dict[str, str]) -> list[dict[str, Any]]:
+    listed = ots(environment, "report", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    rows: list[dict[str, Any]] = json.loads(listed.stdout)["reports"]
+    return rows
+
+
+def shown(environment: dict[str, str], reference: str) -> dict[str, Any]:
+    result = ots(environment, "report", "export", reference, "--format", "json")
+    assert result.returncode == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def wait_for_steps(environment: dict[str, str], process: subprocess.Popen[str], n: int) -> None:
+    """Returns when the running report holds n finished steps."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        rows = reports(environment)
+        if rows and len(shown(environment, "last")["steps"]) >= n:
+            return
+    pytest.fail("the run did not get that far")
+
+
+def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, environment: dict[str, str]) -> None:
+    """Every report that had begun is readable and closed as killed; the run after the last kill works."""
+    moments = random.Random(20)
+    finished = 0
+    for _ in range(KILLS):
+        process = begin(environment, case)
+        try:
+            process.wait(timeout=moments.uniform(0.3, 1.8))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+    rows = reports(environment)
+    assert rows, "no run got as far as its report"
+    for row in rows:
+        document = shown(environment, row["report_id"])
+        assert document["run"]["state"] == "aborted"
+        assert document["run"]["reason"] == "killed"
+        assert document["run"]["end"] is not None
+        for step in document["steps"]:
+            assert step["outcome"] == "success"
+            finished += 1
+    assert finished > 0
+    assert len({row["seq"] for row in rows}) == len(rows)
+    short = case.with_name("short.yaml")
+    short.write_text("\n".join(line for line in case.read_text().splitlines() if "id: long" not in line))
+    result = ots(environment, "run", str(short))
+    assert result.returncode == 0, result.stderr
+    assert reports(environment)[0]["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "reason"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_gives_a_valid_partial_report_and_its_exit_code(
+    number: signal.Signals, code: int, reason: str, case: Path, environment: dict[str, str]
+) -> None:
+    """The steps that had ended keep their results, the one that ran is cancelled with its samples."""
+    process = begin(environment, case)
+    wait_for_steps(environment, process, 4)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code, err
+    assert "Traceback" not in out + err
+    document = shown(environment, "last")
+    assert (document["run"]["state"], document["run"]["reason"]) == ("aborted", reason)
+    assert [step["id"] for step in document["steps"]] == ["one", "two", "three", "four", "long"]
+    assert [step["outcome"] for step in document["steps"][:4]] == ["success"] * 4
+    last = document["steps"][4]
+    assert last["error"] is None or last["error"]["class"] == "cancelled"
+
+
+def test_a_signal_before_anything_ran_leaves_nothing_broken(case: Path, environment: dict[str, str]) -> None:
+    """Ctrl-C in the first instants: no traceback, and the store works afterwards."""
+    moments = random.Random(7)
+    for _ in range(10):
+        process = begin(environment, case)
+        try:
+            process.wait(timeout=moments.uniform(0.0, 0.6))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        _out, err = process.communicate(timeout=20)
+        assert process.returncode in (130, -signal.SIGINT), err
+    reports(environment)
