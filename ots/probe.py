@@ -274,13 +274,23 @@ class Log(Protocol):
 class Context(Protocol):
     """All that `run` may touch."""
 
-    clock: Clock
-    net: Net
-    budget: Budget
-    log: Log
-    workdir: Path
-    deadline: float | None
-    """When the engine will end this attempt, on `clock.monotonic()`."""
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def net(self) -> Net: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def workdir(self) -> Path:
+        """A folder for the probe's files, emptied after the run."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When the engine will end this attempt, on `clock.monotonic()`."""
+        ...
 
     def record(
         self,

@@ -37,9 +37,8 @@ def kind_command(kind: str) -> click.Command | None:
 
 
 def _command(probe: Probe) -> click.Command:
-    @click.pass_context
-    def run(ctx: click.Context, **values: Any) -> int:
-        return _run(ctx, probe, values)
+    def run(**values: Any) -> int:
+        return _run(probe, values)
 
     command: click.Command = click.command(
         probe.kind.replace("_", "-"), help=_help(probe), params=_parameters(probe)
@@ -100,7 +99,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([f"--{flag}", _OWN + name], multiple=multiple, default=None, help=help_text)
 
 
-def _run(ctx: click.Context, probe: Probe, values: dict[str, Any]) -> int:
+def _run(probe: Probe, values: dict[str, Any]) -> int:
     from ots.commands.run import run_and_show
     from ots.session.prepare import prepare_probe
 

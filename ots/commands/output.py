@@ -31,7 +31,7 @@ class CommandError(click.ClickException):
         details: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.code = exit_code
         self.remedy = remedy
         self.details = details
 
@@ -41,7 +41,7 @@ class CommandError(click.ClickException):
             "error": {
                 "message": self.message,
                 "remedy": self.remedy,
-                "exit_code": self.exit_code,
+                "exit_code": self.code,
                 "details": self.details or [],
             }
         }
@@ -67,11 +67,11 @@ def report_error(error: click.ClickException, *, as_json: bool) -> int:
         error = CommandError(error.format_message(), exit_code=error.exit_code, remedy=remedy)
     if as_json:
         print_json(error.document())
-        return error.exit_code
+        return error.code
     click.echo(error.message, err=True)
     if error.remedy:
         click.echo("  → " + error.remedy, err=True)
-    return error.exit_code
+    return error.code
 
 
 def is_interactive() -> bool:

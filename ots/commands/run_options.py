@@ -11,19 +11,19 @@ import click
 
 from ots.commands.output import CommandError, json_option
 from ots.i18n import _
-from ots.units import UnitError, parse
+from ots.units import Dimension, UnitError, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMATS = ("terminal", "json", "html")
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType[float]):
     """A number with its unit, such as `30 s` or `500 MB`; gives base units."""
 
     name = "quantity"
 
-    def __init__(self, dimension: str) -> None:
+    def __init__(self, dimension: Dimension) -> None:
         self.dimension = dimension
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -35,7 +35,7 @@ class Quantity(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, str]]):
     """`key=value`."""
 
     name = "key=value"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from ots.commands.output import CommandError
 from ots.commands.run_options import RunOptions
 from ots.i18n import _, language
 from ots.model.report import Report
-from ots.reports.format import View
+from ots.reports.format import Renderer, View
 from ots.session.execute import Result
 
 
@@ -34,10 +35,8 @@ def view(*, width: int | None = None, colour: bool | None = None) -> View:
 
 def render(report: Report, format_name: str, how: View) -> str | bytes:
     """The report in one of the built-in formats."""
-    from importlib import import_module
-
-    rendered: str | bytes = import_module(f"ots.reports.{format_name}").render(report, how)
-    return rendered
+    renderer: Renderer = importlib.import_module(f"ots.reports.{format_name}")
+    return renderer.render(report, how)
 
 
 def deliver(document: str | bytes, output: Path | None) -> None:

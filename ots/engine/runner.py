@@ -164,6 +164,7 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             for planned in block.steps:
                 self._steps[planned.position].concurrent = True
+                self._steps[planned.position].started.clear()
                 if planned.step.during is None:
                     tasks[planned.step.key] = tasks[planned.step.id] = group.create_task(
                         self._one(planned, cycle, locked=False), name=planned.step.key
@@ -183,7 +184,11 @@ class Runner:
         self, planned: PlannedStep, cycle: int, load: StepRun, load_task: asyncio.Task[None]
     ) -> None:
         own = self._steps[planned.position]
-        await load.started.wait()
+        started = asyncio.create_task(load.started.wait())
+        try:
+            await asyncio.wait({started, load_task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
         if load_task.done() and not load.succeeded():
             own.skip("no_load")
             await self._publish(planned)

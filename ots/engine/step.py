@@ -150,9 +150,8 @@ class StepRun:
         return recorders
 
     def _limit(self) -> float:
-        if self.step.time_limit is not None:
-            return self.step.time_limit
-        return 2 * self.planned.estimate.duration + _SLACK
+        limit: float | None = self.step.time_limit
+        return 2 * self.planned.estimate.duration + _SLACK if limit is None else limit
 
     async def _lock(self, stack: AsyncExitStack, locked: bool) -> None:
         names = [] if locked else await self._locks()

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ots.model.report import Report, Step
-from ots.store import RunWriter, StoreError
+from ots.store import StoreError
+from ots.store.writer import RunWriter
 
 
 class StoreSink:
