@@ -1,8 +1,8 @@
 """A small authoritative DNS server on UDP and TCP: the peer that `dns_lookup` has at hand without a network.
 
 It answers from a zone in memory and knows what a resolver has to cope with: aliases, a wildcard, names that
-don't exist, answers too long for a datagram, and slow ones. The wire format is dnspython's work (RFC 1035, 4592,
-6891, 7766).
+don't exist, answers too long for a datagram, and slow ones. The wire format is dnspython's work (RFC 1035,
+4592, 6891, 7766).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import dns.exception
 import dns.flags
@@ -229,8 +230,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._server.reply_later(asyncio.create_task(self._reply(data, addr)))
