@@ -43,7 +43,7 @@ def deliver(document: str | bytes, output: Path | None) -> None:
     """Writes a rendered report to stdout or to a file; a file appears whole or not at all."""
     data = document if isinstance(document, bytes) else document.encode()
     if output is None:
-        click.get_binary_stream("stdout").write(data if data.endswith(b"\n") else data + b"\n")
+        sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
         return
     partial = output.with_name(f".{output.name}.partial")
     try:
