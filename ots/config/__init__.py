@@ -18,7 +18,7 @@ from ots.config.place import default_data_dir
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ots.config.settings import Settings
+    from ots.config.values import Settings
 
 __all__ = ["Settings", "SettingsError", "data_dir", "settings"]
 
@@ -26,7 +26,7 @@ __all__ = ["Settings", "SettingsError", "data_dir", "settings"]
 @cache
 def settings() -> Settings:
     """The settings in force. Raises SettingsError with every fault of the files and of the environment."""
-    from ots.config.settings import load
+    from ots.config.values import load
 
     return load()
 
@@ -44,7 +44,7 @@ def data_dir() -> Path:
 def __getattr__(name: str) -> Any:
     """Lets `from ots.config import Settings` load pydantic only where that is written."""
     if name == "Settings":
-        from ots.config.settings import Settings
+        from ots.config.values import Settings
 
         return Settings
     raise AttributeError(name)
