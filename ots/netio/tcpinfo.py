@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import socket
 import struct
+import termios
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """A socket, or what asyncio shows of one."""
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+    def fileno(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TCPInfo:
     """`rtt` is the smoothed round trip in seconds; right after connect it is that of the SYN alone.
 
-    `retransmits` counts all segments sent again, the SYN too. `bytes_written` is what the application has put
-    in, sent or still queued, and None before Linux 4.19.
+    `retransmits` counts all segments sent again, the SYN too, `segments_sent` those with data (sent again ones
+    among them). `bytes_acked` is what the peer has acknowledged. `bytes_written` is what the application has put
+    in, sent or still queued. All but the first two are None where the kernel is too old to tell (before
+    Linux 4.6, `bytes_written` before 4.19).
     """
 
     rtt: float
     retransmits: int
-    bytes_written: int | None
+    min_rtt: float | None = None
+    segments_sent: int | None = None
+    bytes_acked: int | None = None
+    bytes_written: int | None = None
 
 
-def tcp_info(sock: socket.socket) -> TCPInfo | None:
-    """The kernel's view of a connection, or None where the system has no TCP_INFO."""
+def tcp_info(sock: Connection) -> TCPInfo | None:
+    """The kernel's view of a connection, or None where the system has no TCP_INFO.
+
+    The kernel fills as much of the structure as it knows; each field is read only if it lies inside.
+    """
     try:
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     except (AttributeError, OSError):
         return None
-    if len(raw) < 104:
+    rtt, retransmits = _word(raw, 68), _word(raw, 100)
+    if rtt is None or retransmits is None:
         return None
-    (rtt_us,) = struct.unpack_from("=I", raw, 68)
-    (retransmits,) = struct.unpack_from("=I", raw, 100)
-    written = None
-    if len(raw) >= 208:
-        (queued,) = struct.unpack_from("=I", raw, 144)
-        (sent,) = struct.unpack_from("=Q", raw, 200)
-        (resent,) = struct.unpack_from("=Q", raw, 208) if len(raw) >= 216 else (0,)
-        written = queued + sent - resent
-    return TCPInfo(rtt_us / 1e6, retransmits, written)
+    min_rtt = _word(raw, 148)
+    queued, sent, resent = _word(raw, 144), _long(raw, 200), _long(raw, 208)
+    return TCPInfo(
+        rtt=rtt / 1e6,
+        retransmits=retransmits,
+        # All ones: no round trip has been timed yet.
+        min_rtt=None if min_rtt is None or min_rtt == 0xFFFFFFFF else min_rtt / 1e6,
+        segments_sent=_word(raw, 156),
+        bytes_acked=_long(raw, 120),
+        bytes_written=None if queued is None or sent is None else queued + sent - (resent or 0),
+    )
+
+
+def unacknowledged(sock: Connection) -> int | None:
+    """Bytes in the send queue that the peer has not acknowledged (SIOCOUTQ), sent or not."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return None
+    return count[0]
+
+
+def _word(raw: bytes, offset: int) -> int | None:
+    return int(struct.unpack_from("=I", raw, offset)[0]) if len(raw) >= offset + 4 else None
+
+
+def _long(raw: bytes, offset: int) -> int | None:
+    return int(struct.unpack_from("=Q", raw, offset)[0]) if len(raw) >= offset + 8 else None
