@@ -163,7 +163,7 @@ class _Server:
         if delay:
             await asyncio.sleep(delay)
         if not datagram:
-            return response.to_wire()
+            return response.to_wire(max_size=65535)
         room = min(_LARGEST_UDP, query.payload) if query.edns >= 0 else _PLAIN_UDP
         return response.to_wire(max_size=max(_PLAIN_UDP, room), prefer_truncation=True)
 
