@@ -1,0 +1,374 @@
+"""An echo run over ICMP sockets: sends on an absolute schedule, matches what comes back, in its own thread.
+
+What holds:
+- One socket for each address family carries all destinations; identifier and cookie are new in every run.
+- A request leaves when it is due, never "after the reply" (RFC 3432 periodic stream); one that leaves late
+  is marked, not hidden.
+- Every request that was sent is settled exactly once: answered, lost, refused or cancelled.
+- A reply counts if token, sequence number, source and (raw socket) identifier are those of the request, and
+  it came within the timeout by the kernel's stamps, however late this thread got to read it.
+- Stamps are placed on the monotonic clock. When the wall clock was stepped between two readings, or a stamp
+  contradicts the order of events, the time at which this thread saw the packet takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from ots.clock import Clock
+from ots.i18n import N_
+from ots.netio.errors import classify
+from ots.netio.icmp import Due, Event, Extra, Refusal, Settled
+from ots.netio.icmp_packet import Echo, EchoCodec
+from ots.netio.icmp_socket import ICMPSocket, Quoted, Received, Sent
+from ots.netio.stamps import Placement
+from ots.probe import Address, Failed
+
+Deliver = Callable[[list[Event]], None]
+
+_BATCH = 16
+"""Requests sent in a row before the sockets are read again."""
+
+_OVERSLEPT = 1.0
+"""Seconds behind after which the rest of the schedule moves instead of being sent in one burst."""
+
+_REMEMBERED = 65536
+"""Settled requests that duplicates and late replies can still be told by."""
+
+_SEND_RETRY = 1e-3
+_DELIVERY = 0.1
+
+
+@dataclass(slots=True)
+class _Request:
+    due: Due
+    before: float
+    after: float
+    left: float
+    slipped: bool
+
+
+class _Wire:
+    """One family's socket with its packets, and which request was the n-th on it."""
+
+    def __init__(self, sock: ICMPSocket, codec: EchoCodec) -> None:
+        self.socket = sock
+        self.codec = codec
+        self.numbers: dict[int, int] = {}
+        self._sent = 0
+
+    def send(self, number: int, address: Address) -> None:
+        try:
+            self.socket.socket.sendto(self.codec.request(number), address.sockaddr(0))
+        except OSError:
+            self.socket.restart_stamps()
+            self.numbers.clear()
+            self._sent = 0
+            raise
+        if self.socket.kernel_send_stamps:
+            if len(self.numbers) > _REMEMBERED:
+                self.numbers.clear()
+            self.numbers[self._sent] = number
+            self._sent += 1
+
+
+class EchoSession:
+    """One run. `run` delivers its events in the caller's event loop; the sockets stay the caller's."""
+
+    def __init__(
+        self,
+        destinations: Sequence[Address],
+        schedule: Iterable[Due],
+        sockets: Mapping[Literal["4", "6"], ICMPSocket],
+        *,
+        size: int,
+        timeout: float,
+        clock: Clock,
+    ) -> None:
+        self._destinations = destinations
+        self._schedule = iter(schedule)
+        self._wires = {family: _Wire(sock, EchoCodec(family, size)) for family, sock in sockets.items()}
+        self._timeout = timeout
+        self._clock = clock
+        self._placement = Placement(clock)
+        self._pending: dict[int, _Request] = {}
+        self._settled: dict[int, tuple[_Request, bool]] = {}
+        self._events: deque[Event] = deque()
+        self._number = 0
+        self._start = 0.0
+        self._bug: Exception | None = None
+        self._stop = threading.Event()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self.kernel_stamps = {"send": 0, "receive": 0}
+        self.replies = 0
+
+    @property
+    def clock_stepped(self) -> bool:
+        """Whether the wall clock jumped meanwhile (the stamps it spoilt were not used)."""
+        return self._placement.stepped
+
+    @property
+    def timestamp_source(self) -> str:
+        """`kernel`, `kernel_rx` (replies only) or `user`: the least of what the answered requests had."""
+        if not self.replies or self.kernel_stamps["receive"] < self.replies:
+            return "user"
+        return "kernel" if self.kernel_stamps["send"] >= self.replies else "kernel_rx"
+
+    async def run(self, deliver: Deliver) -> None:
+        """Runs to the end of the schedule and the last timeout; cancelled, it settles what is on its way."""
+        loop, finished = asyncio.get_running_loop(), asyncio.Event()
+
+        def work() -> None:
+            try:
+                self._work()
+            except Exception as bug:  # noqa: BLE001 (a thread has nobody to raise to: `run` raises it)
+                self._bug = bug
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(finished.set)
+
+        thread = threading.Thread(target=work, name="ots-icmp", daemon=True)
+        thread.start()
+        try:
+            while not finished.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(finished.wait(), _DELIVERY)
+                self._deliver(deliver)
+        finally:
+            self._stop.set()
+            self._wake_write.send(b"\0")
+            thread.join()
+            self._wake_read.close()
+            self._wake_write.close()
+            self._deliver(deliver)
+        if self._bug is not None:
+            raise self._bug
+
+    def _deliver(self, deliver: Deliver) -> None:
+        batch = []
+        while self._events:
+            batch.append(self._events.popleft())
+        if batch:
+            deliver(batch)
+
+    def _work(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        for wire in self._wires.values():
+            poll.register(wire.socket, select.POLLIN)
+        self._start = self._clock.monotonic()
+        upcoming = next(self._schedule, None)
+        while (upcoming is not None or self._pending) and not self._stop.is_set():
+            upcoming = self._send_due(upcoming)
+            self._wait(poll, upcoming)
+            looked = self._clock.monotonic()
+            self._read()
+            self._expire(looked)
+        for number in list(self._pending):
+            self._settle(number, None, "cancelled")
+
+    def _send_due(self, upcoming: Due | None) -> Due | None:
+        """Sends what is due, a batch at most; returns the next request."""
+        for _ in range(_BATCH):
+            if upcoming is None:
+                return None
+            now = self._clock.monotonic()
+            behind = now - (self._start + upcoming.offset)
+            if behind < 0 or self._stop.is_set():
+                return upcoming
+            slipped = behind > upcoming.tolerance
+            if not self._send(upcoming, slipped):
+                return upcoming
+            if behind > _OVERSLEPT:
+                self._start += behind
+            upcoming = next(self._schedule, None)
+        return upcoming
+
+    def _send(self, due: Due, slipped: bool) -> bool:
+        """Sends one request; False if the kernel has no room for it just now."""
+        address = self._destinations[due.destination]
+        number = self._number
+        before = self._clock.monotonic()
+        try:
+            self._wires[address.family].send(number, address)
+        except OSError as error:
+            waited = before - (self._start + due.offset)
+            if error.errno in (errno.ENOBUFS, errno.EAGAIN) and waited < self._timeout:
+                time.sleep(_SEND_RETRY)
+                return False
+            failure = _send_failure(error)
+            self._events.append(
+                Settled(
+                    due.destination,
+                    due.place,
+                    before,
+                    None,
+                    failure.error.class_,
+                    slipped=slipped,
+                    sent=False,
+                    failure=failure,
+                )
+            )
+            return True
+        after = self._clock.monotonic()
+        self._pending[number] = _Request(due, before, after, before, slipped)
+        self._number = (number + 1) & 0xFFFFFFFF
+        return True
+
+    def _wait(self, poll: select.poll, upcoming: Due | None) -> None:
+        """Sleeps until something arrives or is due.
+
+        poll counts whole milliseconds and sleeps those; the rest is slept off without listening, which costs
+        nothing because the kernel stamps what arrives.
+        """
+        ends = []
+        if upcoming is not None:
+            ends.append(self._start + upcoming.offset)
+        if self._pending:
+            ends.append(next(iter(self._pending.values())).before + self._timeout)
+        left = min(ends, default=0.0) - self._clock.monotonic()
+        if left >= 1e-3:
+            poll.poll(int(left * 1e3))
+        else:
+            if left > 0:
+                time.sleep(left)
+            poll.poll(0)
+
+    def _read(self) -> None:
+        """Reads all sockets empty: stamps of sending first, since replies need them."""
+        arrived: list[tuple[_Wire, Received | Quoted | Sent, float]] = []
+        for wire in self._wires.values():
+            arrived += [(wire, report, self._clock.monotonic()) for report in wire.socket.errors()]
+            arrived += [(wire, packet, self._clock.monotonic()) for packet in wire.socket.receive()]
+        if not arrived:
+            return
+        self._placement.renew()
+        for wire, item, seen in arrived:
+            match item:
+                case Sent():
+                    self._stamp_sending(wire, item)
+                case Quoted():
+                    self._refused(
+                        wire, wire.codec.read_quote(item.packet), item.type, item.code, item.offender
+                    )
+                case Received():
+                    self._received(wire, item, seen)
+
+    def _stamp_sending(self, wire: _Wire, sent: Sent) -> None:
+        """Takes the kernel's stamp of sending, if it falls into the call.
+
+        The first packet to a neighbour waits for address resolution and is stamped after it; that wait is
+        part of its delay, so there the time of the call stands.
+        """
+        request = self._pending.get(wire.numbers.pop(sent.index, -1))
+        if request is not None:
+            placed = self._placement.place(sent.stamp, request.before, request.after)
+            if placed is not None:
+                request.left = max(placed, request.before)
+
+    def _received(self, wire: _Wire, received: Received, seen: float) -> None:
+        message = wire.codec.read(received.packet, ip_header=wire.socket.ip_header)
+        if message is None or message.echo is None:
+            return
+        if message.type not in (0, 129):
+            self._refused(wire, message.echo, message.type, message.code, received.source)
+            return
+        number = self._matched(wire, message.echo)
+        if number is None:
+            return
+        request = self._pending.get(number) or self._settled[number][0]
+        if received.source != self._destinations[request.due.destination].ip:
+            return
+        arrived = self._placement.place(received.stamp, request.left, seen)
+        rtt = max(0.0, (seen if arrived is None else arrived) - request.left)
+        if number not in self._pending:
+            answered = self._settled[number][1]
+            self._events.append(Extra(request.due.destination, "duplicate" if answered else "late", rtt))
+        elif rtt > self._timeout:
+            self._events.append(Extra(request.due.destination, "late", rtt))
+            self._settle(number, None, "loss")
+        else:
+            self.replies += 1
+            self.kernel_stamps["receive"] += arrived is not None
+            self.kernel_stamps["send"] += request.left != request.before
+            ttl = received.ttl if message.ttl is None else message.ttl
+            self._settle(number, rtt, None, ttl=ttl)
+
+    def _refused(self, wire: _Wire, echo: Echo | None, kind: int, code: int, offender: str) -> None:
+        number = self._matched(wire, echo) if echo is not None else None
+        if number is None:
+            return
+        request = self._pending.get(number) or self._settled[number][0]
+        refusal = Refusal(request.due.destination, wire.codec.family, kind, code, offender)
+        self._events.append(refusal)
+        if number in self._pending:
+            self._settle(number, None, "unreachable", failure=refusal.failure())
+
+    def _matched(self, wire: _Wire, echo: Echo) -> int | None:
+        """The number of the request that an echo belongs to, None if it is none of this run."""
+        if wire.socket.kind == "raw" and echo.identifier != wire.codec.identifier:
+            return None
+        if echo.number is not None:
+            return echo.number if echo.number in self._pending or echo.number in self._settled else None
+        return next((number for number in self._pending if number & 0xFFFF == echo.sequence), None)
+
+    def _expire(self, now: float) -> None:
+        """Gives up what had not come when the sockets were last read empty."""
+        while self._pending:
+            number, request = next(iter(self._pending.items()))
+            if request.before + self._timeout >= now:
+                return
+            self._settle(number, None, "loss")
+
+    def _settle(
+        self,
+        number: int,
+        rtt: float | None,
+        reason: str | None,
+        *,
+        ttl: int | None = None,
+        failure: Failed | None = None,
+    ) -> None:
+        request = self._pending.pop(number)
+        self._settled[number] = request, rtt is not None
+        if len(self._settled) > _REMEMBERED:
+            del self._settled[next(iter(self._settled))]
+        due = request.due
+        self._events.append(
+            Settled(
+                due.destination,
+                due.place,
+                request.left,
+                rtt,
+                reason,
+                ttl,
+                slipped=request.slipped,
+                failure=failure,
+            )
+        )
+
+
+def _send_failure(error: OSError) -> Failed:
+    """What it means that the kernel refused to send."""
+    code = errno.errorcode.get(error.errno or 0, "OSError")
+    if error.errno == errno.EMSGSIZE:
+        return Failed(
+            "unreachable",
+            "request",
+            code,
+            "the packet is larger than the path allows and must not be cut up",
+            remedy=N_("Ask for a smaller size, or allow fragmentation (df: false)."),
+        )
+    if error.errno == errno.EACCES:
+        return Failed("unreachable", "request", code, "a route or a rule of this machine prohibits it")
+    return classify(error, "request")

@@ -1,0 +1,283 @@
+"""ICMP sockets: opening one that this user may have, its options, and reading it with kernel stamps.
+
+icmplib opens the socket and tells a missing right from other trouble. Sending and receiving are done here:
+every packet carries the kernel's own receive stamp and the stamp of its hand-over to the interface, so that
+neither a busy event loop nor a busy processor stands in the measured time.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from icmplib import ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissionError
+
+from ots.i18n import N_
+from ots.netio.icmp_packet import ECHO_REPLY, ERRORS
+from ots.probe import Failed
+
+SocketKind = Literal["raw", "datagram"]
+
+REMEDY = N_(
+    'Run as root, or `sudo sysctl net.ipv4.ping_group_range="0 2147483647"`, or '
+    "`sudo setcap cap_net_raw+ep` on the Python program, or install iputils-ping."
+)
+
+# Linux numbers that the socket module does not name (asm-generic/socket.h, linux/in.h, linux/in6.h,
+# linux/icmp.h, linux/icmpv6.h, linux/errqueue.h, linux/net_tstamp.h).
+_SO_RCVBUFFORCE = 33
+_SO_TIMESTAMPNS = 35
+_SO_TIMESTAMPING = 37
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+_ICMP6_FILTER = 1
+_IP_MTU_DISCOVER = 10
+_IP_RECVERR = 11
+_IP_RECVTTL = 12
+_IPV6_MTU_DISCOVER = 23
+_IPV6_RECVERR = 25
+_PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
+_ORIGIN_LOCAL, _ORIGIN_TIMESTAMPING = 1, 4
+_SOFTWARE, _OPT_ID, _TX_SCHED, _OPT_TSONLY = 1 << 4, 1 << 7, 1 << 8, 1 << 11
+_STAMP_SENDING = _TX_SCHED | _SOFTWARE | _OPT_ID | _OPT_TSONLY
+"""Stamp where the packet enters the interface's queue, so that the time spent in that queue counts: with the
+driver's own stamp (TX_SOFTWARE) a queue filled by an upload on this machine would vanish from the delay."""
+
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_TIMESPEC = {16: struct.Struct("=qq"), 8: struct.Struct("=ii")}
+_RECEIVE_BUFFER = 8 << 20
+_ANCILLARY_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How every packet of a run leaves the machine."""
+
+    ttl: int = 64
+    dscp: int = 0
+    df: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A packet as it came: `stamp` is the kernel's, on the wall clock, None where it made none."""
+
+    packet: bytes
+    source: str
+    stamp: float | None
+    ttl: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """An ICMP error from a datagram socket's error queue, with the request that it quotes."""
+
+    packet: bytes
+    type: int
+    code: int
+    offender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The kernel's transmit stamp (wall clock) of the packet that was the `index`-th on this socket."""
+
+    index: int
+    stamp: float
+
+
+class ICMPSocket:
+    """One non-blocking ICMP socket of one family; close it, or use it as a context manager."""
+
+    def __init__(self, family: Literal["4", "6"], kind: SocketKind) -> None:
+        """Raises `PermissionError` where this user may not have one, `Failed` for other trouble."""
+        self.family = family
+        self.kind = kind
+        try:
+            self._owner = (ICMPv4Socket if family == "4" else ICMPv6Socket)(privileged=kind == "raw")
+        except SocketPermissionError as error:
+            raise PermissionError(errno.EPERM, str(error)) from None
+        except ICMPSocketError as error:
+            raise Failed("resource", "connect", "ICMP", f"no {kind} ICMP socket: {error}") from None
+        self.socket: socket.socket = self._owner.sock
+        self.socket.setblocking(False)
+        self._level = socket.IPPROTO_IP if family == "4" else socket.IPPROTO_IPV6
+        self.kernel_receive_stamps = self._try(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self.kernel_send_stamps = self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDING)
+        if not self._try(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER):
+            self._try(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self._ask_for_hop_limit()
+        if kind == "raw":
+            self._filter()
+        else:
+            self._try(self._level, _IP_RECVERR if family == "4" else _IPV6_RECVERR, 1)
+
+    def __enter__(self) -> ICMPSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._owner.close()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    @property
+    def ip_header(self) -> bool:
+        """Whether received packets begin with their IP header."""
+        return self.family == "4" and self.kind == "raw"
+
+    def configure(self, options: Options) -> None:
+        """Sets hop limit, traffic class and fragmentation for all that is sent from now on.
+
+        Without `df` the bit is off for certain: the system's default would set it for path MTU discovery.
+        """
+        discover = _PMTUDISC_DO if options.df else _PMTUDISC_DONT
+        sock = self.socket
+        if self.family == "4":
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, options.ttl)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, options.dscp << 2)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, discover)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, options.ttl)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, options.dscp << 2)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, discover)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, int(options.df))
+
+    def restart_stamps(self) -> None:
+        """Counts sent packets from 0 again: a send that failed may or may not have been counted."""
+        if self.kernel_send_stamps:
+            self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
+            self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDING)
+
+    def receive(self) -> Iterator[Received]:
+        """All packets that wait; an error that the kernel reports here instead stands in `errors()` too."""
+        while True:
+            try:
+                packet, ancillary, _, address = self.socket.recvmsg(65535 + 60, _ANCILLARY_BYTES)
+            except OSError:
+                return
+            stamp = ttl = None
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                    stamp = _seconds(data)
+                elif (
+                    level == self._level and kind in (socket.IP_TTL, socket.IPV6_HOPLIMIT) and len(data) >= 4
+                ):
+                    (ttl,) = struct.unpack_from("=i", data)
+            yield Received(packet, address[0].partition("%")[0], stamp, ttl)
+
+    def errors(self) -> Iterator[Quoted | Sent]:
+        """All that waits in the error queue: transmit stamps, and ICMP errors on a datagram socket."""
+        while True:
+            try:
+                packet, ancillary, _, _ = self.socket.recvmsg(65535, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE)
+            except OSError:
+                return
+            stamp = report = None
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+                    stamp = _seconds(data[: len(data) // 3])
+                elif level == self._level and kind in (_IP_RECVERR, _IPV6_RECVERR):
+                    report = data
+            if report is None or len(report) < _EXTENDED_ERROR.size:
+                continue
+            _, origin, kind, code, _, _, index = _EXTENDED_ERROR.unpack_from(report)
+            if origin == _ORIGIN_TIMESTAMPING:
+                if stamp:
+                    yield Sent(index, stamp)
+            elif origin != _ORIGIN_LOCAL:
+                yield Quoted(packet, kind, code, _offender(report[_EXTENDED_ERROR.size :]))
+
+    def _ask_for_hop_limit(self) -> None:
+        option = _IP_RECVTTL if self.family == "4" else socket.IPV6_RECVHOPLIMIT
+        self._try(self._level, option, 1)
+
+    def _filter(self) -> None:
+        """Lets the kernel drop everything but replies and errors: also our own requests on loopback."""
+        wanted = (ECHO_REPLY[self.family], *ERRORS[self.family])
+        if self.family == "4":
+            mask = 0xFFFFFFFF
+            for kind in wanted:
+                mask &= ~(1 << kind)
+            self._try(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", mask))
+        else:
+            words = [0xFFFFFFFF] * 8
+            for kind in wanted:
+                words[kind >> 5] &= ~(1 << (kind & 31))
+            self._try(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *words))
+
+    def _try(self, level: int, option: int, value: int | bytes) -> bool:
+        """Sets an option that the measurement can do without; says whether the system has it."""
+        try:
+            self.socket.setsockopt(level, option, value)
+        except OSError:
+            return False
+        return True
+
+
+def open_socket(
+    family: Literal["4", "6"], wanted: Literal["auto", "raw", "datagram"], options: Options
+) -> ICMPSocket:
+    """The first kind of socket that this user may have, configured. `Failed`, class `permission`, if none."""
+    kinds: tuple[SocketKind, ...] = ("raw", "datagram") if wanted == "auto" else (wanted,)
+    for kind in kinds:
+        with suppress(PermissionError):
+            opened = ICMPSocket(family, kind)
+            try:
+                opened.configure(options)
+            except BaseException:
+                opened.close()
+                raise
+            return opened
+    raise Failed(
+        "permission",
+        "connect",
+        "EPERM",
+        f"no right to open a {' or '.join(kinds)} ICMP socket (IPv{family})",
+        remedy=REMEDY,
+    )
+
+
+def allowed(family: Literal["4", "6"] = "4") -> SocketKind | None:
+    """The kind of ICMP socket that this user may open, or None."""
+    for kind in ("raw", "datagram"):
+        with suppress(PermissionError, Failed):
+            ICMPSocket(family, kind).close()
+            return kind
+    return None
+
+
+def missing() -> str | None:
+    """Why nothing here can send an echo request, or None if something can."""
+    if allowed("4") or allowed("6") or shutil.which("ping"):
+        return None
+    return "no right to open an ICMP socket, and no ping program"
+
+
+def _seconds(data: bytes) -> float | None:
+    """A timespec as seconds; None if it is empty or of unknown size."""
+    layout = _TIMESPEC.get(len(data))
+    if layout is None:
+        return None
+    seconds, nanoseconds = layout.unpack(data)
+    return seconds + nanoseconds * 1e-9 if seconds else None
+
+
+def _offender(sockaddr: bytes) -> str:
+    """The address of the machine that sent an error (the kernel puts it behind the error's fields)."""
+    family = int.from_bytes(sockaddr[:2], sys.byteorder)
+    if len(sockaddr) >= 8 and family == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, sockaddr[4:8])
+    if len(sockaddr) >= 24 and family == socket.AF_INET6:
+        return socket.inet_ntop(socket.AF_INET6, sockaddr[8:24])
+    return ""
