@@ -51,7 +51,7 @@ https://:{tls_port} {{
 
 @dataclass(frozen=True)
 class Caddy:
-    """A running Caddy; under `url` and `tls_url`: `/1k`, `/1m`, `/big` (256 MB), `/redirect`, `/status/404`."""
+    """A running Caddy; `url` and `tls_url` have `/1k`, `/1m`, `/big` (256 MB), `/redirect`, `/status/404`."""
 
     port: int
     tls_port: int

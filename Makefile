@@ -1,0 +1,78 @@
+# Starts from a machine with Python 3.11 or newer, make and git. Everything it makes lies in this folder, but for
+# what `make peers` installs. Packages come from wherever the user's pip is configured to take them.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help demo test check lint types layers fresh peers bench docs clean python
+
+# The first of these that is new enough; `make PYTHON=/path/to/python …` overrules it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CORE := $(VENV)/ots-core.stamp
+DEV := $(VENV)/ots-dev.stamp
+ENVIRONMENT := setup.cfg pyproject.toml Makefile
+
+help: ## Says what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(CORE) ## Measures against test peers on this machine and writes an HTML report
+	@$(BIN)/ots demo
+
+test: $(DEV) check ## Checks, installs foreign programs where it may, and runs all tests
+	@$(BIN)/python -m tests.peers.install --auto
+	@$(BIN)/python -m pytest
+
+check: lint types layers fresh ## Lint, format, types, layers, freshness of what is generated
+
+lint: $(DEV)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(DEV)
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(DEV)
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 4; exit $${PIPESTATUS[0]}
+
+fresh: $(DEV)
+	@$(BIN)/python docs/generate.py --check
+
+peers: $(DEV) ## Installs, as root, the foreign programs that the tests measure against
+	@$(BIN)/python -m tests.peers.install
+
+bench: $(DEV) ## Measures what is fast or slow, beside its peers
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(DEV) ## Writes the generated parts anew: reference tables, command index, schemas
+	@$(BIN)/python docs/generate.py
+
+clean: ## Removes all that the other targets made here
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		.hypothesis .coverage
+	@find ots probes reports cases tests docs bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ------------------------------------------------------------------------------------------
+
+$(CORE): $(ENVIRONMENT) | python
+	@echo "installing OTS into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -e .
+	@touch $@
+
+$(DEV): $(ENVIRONMENT) | python
+	@echo "installing OTS and what its tests need into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -e '.[dev]'
+	@touch $(CORE) $@
+
+python:
+	@test -n "$(PYTHON)" || { echo "OTS needs Python 3.11 or newer; there is $$(python3 -V 2>&1 || echo none)." \
+		"Install one, or say make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv." \
+		"On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }

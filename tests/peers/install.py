@@ -1,0 +1,133 @@
+"""Installs the Debian packages of tests.peers.programs: `make peers`.
+
+No system service is ever started: while packages unpack, `policy-rc.d` forbids it (its answer 101 means
+"not allowed", see invoke-rc.d(8)), and afterwards whatever was there before is back.
+
+With --auto, as `make test` calls it, it installs only where nobody minds: as root, on a Debian, in CI or in a
+container or where OTS_REQUIRE_ALL asks for everything. Elsewhere it says what is missing, and that is all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.peers.programs import FONTS, PROGRAMS, lack
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+FORBID = "#!/bin/sh\n# Written by make peers of OTS, and removed by it.\nexit 101\n"
+
+
+def main() -> int:
+    """Returns the exit code: 0 if all is there or nothing was to be done, 1 if installing failed."""
+    parser = argparse.ArgumentParser(
+        prog="make peers", description=__doc__.partition("\n")[0] if __doc__ else None
+    )
+    parser.add_argument(
+        "--auto", action="store_true", help="install only in CI, in a container or if required"
+    )
+    auto = parser.parse_args().auto
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    wanted = missing_packages()
+    if wanted:
+        obstacle = why_not(auto)
+        if obstacle is None:
+            try:
+                install(wanted)
+            except (OSError, subprocess.CalledProcessError) as error:
+                print(f"peers: {error}", file=sys.stderr)
+                report()
+                return 1
+        elif not auto:
+            print(f"peers: {obstacle}; missing: {' '.join(wanted)}", file=sys.stderr)
+            return 1
+    report()
+    return 0
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages to install; a program from elsewhere on the PATH will do as well."""
+    wanted = {p.package for p in PROGRAMS if p.source == "debian" and p.locate() is None}
+    if shutil.which("dpkg-query") and not is_installed(FONTS):
+        wanted.add(FONTS)
+    return sorted(wanted)
+
+
+def is_installed(package: str) -> bool:
+    """Whether dpkg has the package completely installed."""
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return query.stdout == "installed"
+
+
+def why_not(auto: bool) -> str | None:
+    """What speaks against installing here, or None."""
+    if not shutil.which("apt-get"):
+        return "this is no Debian (no apt-get): install them by the means of this system"
+    if os.geteuid() != 0:
+        return "installing needs root (sudo make peers)"
+    if auto and not (flag("CI") or flag("OTS_REQUIRE_ALL") or in_container()):
+        return "this machine may be somebody's: `make peers` installs them"
+    return None
+
+
+def flag(name: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(name, "").lower() not in ("", "0", "false", "no")
+
+
+def in_container() -> bool:
+    """Whether this is a throw-away system: Docker, Podman, LXC or nspawn."""
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "container" in os.environ
+
+
+def install(packages: list[str]) -> None:
+    """Raises CalledProcessError if apt-get fails."""
+    print(f"peers: installing {' '.join(packages)}", flush=True)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
+    with services_forbidden():
+        for step in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(
+                [*apt, *step], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True
+            )
+
+
+@contextlib.contextmanager
+def services_forbidden() -> Iterator[None]:
+    """Has invoke-rc.d refuse to start anything until the block ends; mends what a killed call left behind."""
+    kept = POLICY.with_name("policy-rc.d.kept-by-ots")
+    if os.path.lexists(POLICY) and not os.path.lexists(kept) and POLICY.read_text() != FORBID:
+        POLICY.rename(kept)
+    try:
+        POLICY.write_text(FORBID)
+        POLICY.chmod(0o755)
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+        if os.path.lexists(kept):
+            kept.rename(POLICY)
+
+
+def report() -> None:
+    """Says which programs are missing, and what that costs."""
+    reasons = [(program, reason) for program in PROGRAMS if (reason := lack(program.name))]
+    for program, reason in reasons:
+        print(f"peers: {reason}; not tested: {program.serves}")
+    if not reasons:
+        print(f"peers: all {len(PROGRAMS)} programs are there")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
