@@ -58,6 +58,10 @@ class Reader:
         """Metrics in the order in which their probe declares them; unknown ones last, as they came."""
         return sorted(metrics, key=lambda metric: self._rank.get(metric.key, len(self._rank)))
 
+    def in_order(self, series: Sequence[Series]) -> list[Series]:
+        """Series in the order in which their metrics are declared."""
+        return sorted(series, key=lambda each: self._rank.get(each.key, len(self._rank)))
+
     def definition(self, key: str) -> MetricDef | None:
         return self.definitions.get(key)
 
@@ -224,12 +228,8 @@ def flags_of(step: Step) -> list[str]:
 
 def main_series(reader: Reader, step: Step) -> list[Series]:
     """The numeric series of the first declared metric that was sampled at least twice."""
-    rank = {key: position for position, key in enumerate(reader.definitions)}
-    sampled = [series for series in step.series if len(series.v) > 1 and is_numeric(series)]
-    if not sampled:
-        return []
-    key = min((series.key for series in sampled), key=lambda name: rank.get(name, len(rank)))
-    return [series for series in sampled if series.key == key]
+    sampled = reader.in_order([series for series in step.series if len(series.v) > 1 and is_numeric(series)])
+    return [series for series in sampled if series.key == sampled[0].key]
 
 
 def is_numeric(series: Series) -> bool:

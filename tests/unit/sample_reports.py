@@ -1,4 +1,4 @@
-"""Reports as the renderers may meet them: rich, broken off, hostile; made by the real model and statistics."""
+"""Reports as renderers may meet them: rich, broken off, hostile; made by the real model and statistics."""
 
 from __future__ import annotations
 
