@@ -310,8 +310,11 @@ class Runner:
 
 
 def _place(context: Context) -> tuple[object, ...]:
-    """What makes two contexts the same place; the load of the machine is none of it."""
-    return context.network, context.radio, context.position
+    """What makes two contexts the same place; neither the machine's load nor a Wi-Fi's momentary signal."""
+    network = dict(context.network)
+    if isinstance(network.get("wifi"), dict):
+        network["wifi"] = {name: network["wifi"].get(name) for name in ("ssid_hash", "bssid_hash", "channel")}
+    return network, context.radio, context.position
 
 
 async def run_plan(
