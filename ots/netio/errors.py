@@ -145,7 +145,7 @@ def _of_system(number: int, phase: Phase, message: str) -> Failed:
 def _of_errno(number: int, phase: Phase) -> ErrorClass:
     if number in _ENDED:
         return _of_end(phase, early="cutoff")
-    if phase == "connect" and number == errno.EACCES:
+    if phase in ("connect", "resolve") and number == errno.EACCES:
         return "unreachable"
     return _BY_ERRNO.get(number, "connect" if phase == "connect" else "internal")
 
