@@ -48,9 +48,9 @@ def plan(case: Case, entitlement: Entitlement) -> Plan:
     blocks: list[list[PlannedStep]] = []
     home: dict[str, list[PlannedStep]] = {}
     position = 0
-    for block in case.blocks:
+    for steps in _groups(case):
         members: list[PlannedStep] = []
-        for step in block.steps:
+        for step in steps:
             planned = _place(step, position, entitlement)
             position += 1
             room = home.get(step.during, members) if step.during is not None else members
@@ -61,6 +61,15 @@ def plan(case: Case, entitlement: Entitlement) -> Plan:
             blocks.append(members)
     planned_blocks = tuple(PlannedBlock(tuple(members)) for members in blocks)
     return Plan(case, planned_blocks, _total([_together(block.steps) for block in planned_blocks]))
+
+
+def _groups(case: Case) -> list[tuple[Step, ...]]:
+    """What the case wants to run at the same time; instances of `for_each` run one after the other."""
+    return [
+        group
+        for block in case.blocks
+        for group in ([block.steps] if block.parallel else [(step,) for step in block.steps])
+    ]
 
 
 def _place(step: Step, position: int, entitlement: Entitlement) -> PlannedStep:
