@@ -75,6 +75,7 @@ class TcpConnect(Probe):
     kind = "tcp_connect"
     version = 1
     summary = N_("Opens TCP connections and times them: is the port open, how far is it?")
+    example = "192.0.2.1:443"
     targets = Targets(forms=("host:port",))
     Params = TcpConnectParams
     metrics = (TCP_CONNECT_SECONDS, TCP_SYN_RETRANSMITS, PORT_STATE, CONNECT_FAILURE_RATIO)
@@ -89,7 +90,7 @@ class TcpConnect(Probe):
         address = await ctx.net.resolve(target.host, params.route, timeout=params.timeout)
         ctx.method(address=address.ip, family=address.family, lookup_seconds=address.lookup)
         samples = Samples()
-        async for _ in paced(ctx, params.count, params.interval):
+        async for _sample in paced(ctx, params.count, params.interval):
             try:
                 await self._connect(ctx, address, target.port or 0, params)
                 samples.success()
