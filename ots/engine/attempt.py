@@ -7,12 +7,14 @@ import time
 import traceback
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+
 from ots.clock import Clock
 from ots.engine.context import AttemptContext, StepLog
 from ots.engine.recorder import AttemptRecorder
 from ots.model.outcome import Phase
 from ots.model.report import Error
-from ots.probe import Failed, Params, Probe, Target
+from ots.probe import Failed, Probe, Target
 
 GRACE = 2.0
 """Seconds that a cancelled probe gets to tidy up."""
@@ -21,7 +23,7 @@ GRACE = 2.0
 async def attempt(
     probe: Probe,
     targets: Sequence[Target],
-    params: Params,
+    params: BaseModel,
     context: AttemptContext,
     recorders: Sequence[AttemptRecorder],
     *,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from ots.clock import rfc3339
 from ots.engine.attempt import attempt
@@ -20,6 +21,7 @@ from ots.engine.recorder import AttemptRecorder
 from ots.engine.step import StepRun
 from ots.model.outcome import Verdict, outcome_of, worst
 from ots.model.report import Context, Precheck, Report
+from ots.probe import Probe
 from ots.schema.case import PrecheckSpec
 
 _CLOCK_STEP = 0.1
@@ -289,7 +291,7 @@ class Runner:
             progress=lambda _fraction, _text: None,
         )
         await attempt(
-            spec.kind,
+            cast(Probe, spec.kind),
             [spec.target],
             spec.params,
             context,

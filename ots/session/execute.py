@@ -51,6 +51,7 @@ def execute(
     """
     clock = SystemClock()
     report = _head(plan, options, settings, clock)
+    targets = [target for planned in plan.steps for target in planned.step.targets]
     with stopping() as stopper, store.begin(report) as writer:
         sink = StoreSink(writer)
         with tempfile.TemporaryDirectory(prefix="ots-") as workdir:
@@ -58,7 +59,7 @@ def execute(
                 sink=sink,
                 workdir=Path(workdir),
                 secret=settings.secret,
-                observe=attachment.observer(settings),
+                observe=attachment.observer(settings, targets),
                 egress=attachment.egress,
                 watcher=watcher or Nobody(),
                 clock=clock,
