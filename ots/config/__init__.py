@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ots.config.values import Settings
 
-__all__ = ["Settings", "SettingsError", "data_dir", "settings"]
+__all__ = ["Settings", "SettingsError", "data_dir", "default_data_dir", "settings"]
 
 
 @cache

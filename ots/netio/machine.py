@@ -21,7 +21,7 @@ _CONTAINER_TRACES = {"docker": ".dockerenv", "podman": "run/.containerenv"}
 
 
 def device(root: Path = Path("/")) -> tuple[dict[str, Any], dict[str, str]]:
-    """The machine's facts, and the reason of each that is missing. No serial number: nothing names a person."""
+    """The machine's facts, and the reason of each that is missing. No serial number, no name."""
     facts: dict[str, Any] = {
         "model": _firmware(root, "product_name") or _device_tree_model(root),
         "manufacturer": _firmware(root, "sys_vendor"),

@@ -2,6 +2,7 @@
 
 from ots.store.entry import Entry
 from ots.store.error import StoreError
+from ots.store.shelf import Shelf
 from ots.store.store import Store
 
-__all__ = ["Entry", "Store", "StoreError"]
+__all__ = ["Entry", "Shelf", "Store", "StoreError"]

@@ -169,6 +169,7 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         return
     with exclusive(path.with_name("store.lock")):
         if _version(connection) == 0:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
         with transaction(connection):
             found = _version(connection)

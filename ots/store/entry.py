@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A stored report as the index knows it.
 
     `verdict`, `sha256` and `duration` (seconds) are None while the run goes on; `duration` stays None for
@@ -41,13 +40,12 @@ class Entry:
         return self.state == "running"
 
 
-_STORED = tuple(field.name for field in fields(Entry) if field.name != "folder")
-COLUMNS = ", ".join(_STORED)
+COLUMNS = ", ".join(name for name in Entry._fields if name != "folder")
 
 
 def entry_of(row: tuple[Any, ...], folder: Path) -> Entry:
     """An entry from a row that was selected with COLUMNS."""
-    return Entry(**dict(zip(_STORED, row, strict=True)), folder=folder)
+    return Entry._make((*row, folder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,19 @@ class Store:
 
     def delete(self, entry: Entry) -> None:
         """Deletes a report and the artifacts that no other one refers to. A run in progress is refused."""
-        with self.writing() as connection:
-            self._delete(connection, entry.id)
+        self.delete_row(entry.id)
+
+    def prune(self, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
+        """Deletes the oldest reports beyond the caps (bytes, seconds before the wall clock `now`)."""
+        from ots.store.retention import prune
+
+        return prune(self, max_bytes=max_bytes, max_age=max_age, now=now)
+
+    def compact(self) -> None:
+        """Gives the space of deleted reports back to the disk."""
+        with self._reading() as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def set_upload(self, entry: Entry, upload: str) -> None:
         """Notes whether the report is to be sent: `none`, `pending` or `sent`."""
@@ -170,6 +181,10 @@ class Store:
 
         return msgspec.json.decode(self.document(entry), type=Report)
 
+    def artifact_digests(self, entry: Entry) -> Sequence[str]:
+        """The SHA-256 of every file kept beside the report."""
+        return [digest for (digest,) in self.select("SELECT sha256 FROM artifact WHERE id = ?", entry.id)]
+
     def artifact(self, digest: str) -> bytes:
         """The bytes of an artifact by its SHA-256 in hex."""
         place = artifacts.path_of(self.folder, digest)
@@ -189,6 +204,20 @@ class Store:
         with self._reading() as connection:
             return connection.execute(statement, values).fetchall()
 
+    def delete_row(self, row: int) -> None:
+        """Deletes the report in this row of the index, if it is still there."""
+        with self.writing() as connection:
+            found = connection.execute("SELECT state, seq FROM report WHERE id = ?", (row,)).fetchone()
+            if found is None:
+                return
+            if found[0] == "running":
+                raise StoreError(f"The run of report {found[1]} still goes on.", "Stop it first, or wait.")
+            digests = [
+                digest for (digest,) in connection.execute("SELECT sha256 FROM artifact WHERE id = ?", (row,))
+            ]
+            connection.execute("DELETE FROM report WHERE id = ?", (row,))
+            artifacts.remove_unused(connection, self.folder, digests)
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         place = self.folder / database.FILE
@@ -199,18 +228,6 @@ class Store:
             except Damaged:
                 database.condemn(place)
                 raise
-
-    def _delete(self, connection: sqlite3.Connection, row: int) -> None:
-        found = connection.execute("SELECT state, seq FROM report WHERE id = ?", (row,)).fetchone()
-        if found is None:
-            return
-        if found[0] == "running":
-            raise StoreError(f"The run of report {found[1]} still goes on.", "Stop it first, or wait.")
-        digests = [
-            digest for (digest,) in connection.execute("SELECT sha256 FROM artifact WHERE id = ?", (row,))
-        ]
-        connection.execute("DELETE FROM report WHERE id = ?", (row,))
-        artifacts.remove_unused(connection, self.folder, digests)
 
 
 def only(entries: Sequence[Entry], reference: str) -> Entry:

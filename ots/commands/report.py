@@ -1,0 +1,296 @@
+"""`ots report`: list, show, export, verify and delete reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ots.commands import exit_codes, report_list
+from ots.commands.output import CommandError, json_option, print_json
+from ots.i18n import _
+from ots.store import Entry, Shelf, StoreError
+
+if TYPE_CHECKING:
+    from ots.reports.format import View
+
+_VERDICTS = ("pass", "warn", "fail", "measured", "error", "skipped")
+_ON_A_SCREEN = 30
+"""Reports that a terminal gets to see if nobody asked for a number."""
+
+_NUMBERS_LIKE_OPTIONS = {"ignore_unknown_options": True}
+"""Lets `-1` (the newest report) be an argument."""
+
+_EXAMPLES = """\b
+Examples:
+  ots report list --since 2d --verdict fail
+  ots report show last
+  ots report show -2
+  ots report export 412 --format html --output 412.html
+"""
+
+
+@click.group("report", help=_("List, show, export and delete reports.") + "\n\n" + _EXAMPLES)
+def command() -> None:
+    pass
+
+
+@command.command("list", help=_("What was measured, the newest first; yours and the service's."))
+@click.option(
+    "--since", metavar="TIME", help=_("Not before a date (2026-03-01), a time, or an age such as 2h or 3d.")
+)
+@click.option("--verdict", type=click.Choice(_VERDICTS), help=_("Only those that ended so."))
+@click.option("--job", metavar="ID", help=_("Only those of a job."))
+@click.option("--limit", type=click.IntRange(min=1), help=_("At most so many (a terminal: the last 30)."))
+@click.option("--all", "everything", is_flag=True, help=_("All of them, also on a terminal."))
+@json_option
+def list_command(
+    since: str | None,
+    verdict: str | None,
+    job: str | None,
+    limit: int | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    terminal = sys.stdout.isatty() and not as_json
+    if limit is None and terminal and not everything:
+        limit = _ON_A_SCREEN
+    with _shelf() as shelf:
+        found = shelf.list(since=_moment(since), verdict=verdict, job=job, limit=limit)
+    if as_json:
+        print_json({"reports": report_list.documents(found)})
+    elif not found:
+        click.echo(_("no reports yet") if since is verdict is job is None else _("no such report"), err=True)
+    else:
+        click.echo("\n".join(report_list.lines(found, width=_width(terminal), colour=terminal)))
+        if terminal and limit == len(found) == _ON_A_SCREEN:
+            click.echo(_("the newest {n}; --all shows every one").format(n=limit), err=True)
+
+
+@command.command(
+    "show",
+    help=_("The result of one report: last, -1, a number, or an id."),
+    context_settings=_NUMBERS_LIKE_OPTIONS,
+)
+@click.argument("reference", metavar="REPORT", default="last")
+@json_option
+def show_command(reference: str, as_json: bool) -> None:
+    from ots.commands.showing import deliver, render, view
+
+    with _shelf() as shelf:
+        entry = _the(shelf, reference)
+        store = shelf.store_of(entry)
+        if as_json:
+            deliver(store.document(entry), None)
+            return
+        report = store.report(entry)
+    deliver(render(report, "terminal", view()), None)
+
+
+@command.command("export", help=_("Write one report in some format."), context_settings=_NUMBERS_LIKE_OPTIONS)
+@click.argument("reference", metavar="REPORT", default="last")
+@click.option(
+    "--format",
+    "format_name",
+    metavar="NAME",
+    default="html",
+    show_default=True,
+    help=_("html, json, terminal …"),
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help=_("File or folder; - is stdout. Default: a name made of number and case, here."),
+)
+@json_option
+def export_command(reference: str, format_name: str, output: Path | None, as_json: bool) -> None:
+    from ots.commands.showing import deliver, view
+
+    format_name = _known_format(format_name)
+    with _shelf() as shelf:
+        entry = _the(shelf, reference)
+        document, extension = _rendered(shelf, entry, format_name, view(width=100, colour=False))
+    if output is not None and str(output) == "-":
+        deliver(document, None)
+        return
+    name = f"{entry.seq}-{entry.case_id}.{extension}"
+    path = Path(name) if output is None else output / name if output.is_dir() else output
+    deliver(document, path)
+    if as_json:
+        print_json({"report_id": entry.report_id, "format": format_name, "path": str(path)})
+    else:
+        click.echo(path)
+
+
+@command.command(
+    "verify", help=_("Check stored reports against their hashes."), context_settings=_NUMBERS_LIKE_OPTIONS
+)
+@click.argument("references", metavar="REPORT…", nargs=-1)
+@json_option
+def verify_command(references: tuple[str, ...], as_json: bool) -> int:
+    checked: list[dict[str, Any]] = []
+    with _shelf() as shelf:
+        entries = [_the(shelf, text) for text in references] if references else list(shelf.list())
+        for entry in entries:
+            if not entry.running:
+                checked.append(
+                    {"seq": entry.seq, "report_id": entry.report_id, "damage": _damage(shelf, entry)}
+                )
+    damaged = [row for row in checked if row["damage"] is not None]
+    if as_json:
+        print_json({"checked": len(checked), "damaged": damaged})
+    else:
+        for row in damaged:
+            click.echo(f"#{row['seq']}  {row['damage']}")
+        click.echo(_("{n} checked, {bad} damaged").format(n=len(checked), bad=len(damaged)))
+    return exit_codes.FAIL if damaged else exit_codes.PASS
+
+
+@command.command("delete", help=_("Delete reports for good."), context_settings=_NUMBERS_LIKE_OPTIONS)
+@click.argument("references", metavar="REPORT…", nargs=-1)
+@click.option(
+    "--before", metavar="TIME", help=_("All that began before a date, a time, or an age such as 90d.")
+)
+@click.option("--yes", is_flag=True, help=_("Don't ask."))
+@json_option
+def delete_command(references: tuple[str, ...], before: str | None, yes: bool, as_json: bool) -> None:
+    if not references and before is None:
+        raise CommandError(_("name the reports to delete, or say --before TIME"))
+    with _shelf() as shelf:
+        chosen = {entry.report_id: entry for entry in (_the(shelf, text) for text in references)}
+        limit = _moment(before)
+        if limit is not None:
+            old = (entry for entry in shelf.list() if entry.start < limit and not entry.running)
+            chosen |= {entry.report_id: entry for entry in old}
+        if chosen and not yes:
+            _confirm(list(chosen.values()))
+        for entry in chosen.values():
+            store = shelf.store_of(entry)
+            if not store.writable:
+                raise CommandError(
+                    _("report {seq} lies in {folder}, which is not yours").format(
+                        seq=entry.seq, folder=store.folder
+                    ),
+                    exit_code=exit_codes.NOT_WRITTEN,
+                    remedy=_("ask its owner, or do it as that user"),
+                )
+            store.delete(entry)
+        for store in {shelf.store_of(entry) for entry in chosen.values()}:
+            store.compact()
+    if as_json:
+        print_json({"deleted": list(chosen)})
+    else:
+        click.echo(_("{n} deleted").format(n=len(chosen)))
+
+
+def last_lines(count: int) -> list[str]:
+    """The newest reports as lines, for the start screen; no lines if there is no store that can be read."""
+    try:
+        with Shelf.open() as shelf:
+            found = shelf.list(limit=count)
+    except StoreError as error:
+        return [str(error)]
+    terminal = sys.stdout.isatty()
+    width = _width(terminal)
+    return report_list.lines(found, width=None if width is None else width - 2, colour=terminal)
+
+
+@contextmanager
+def _shelf() -> Iterator[Shelf]:
+    """The stores, with their failures as the command line says them."""
+    try:
+        with Shelf.open() as shelf:
+            yield shelf
+    except StoreError as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
+
+
+def _the(shelf: Shelf, reference: str) -> Entry:
+    try:
+        return shelf.get(reference)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    except StoreError as error:
+        raise CommandError(str(error), remedy=error.remedy) from None
+
+
+def _width(terminal: bool) -> int | None:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns if terminal else None
+
+
+def _moment(text: str | None) -> str | None:
+    """A stamp in UTC from a date or time (in the reader's zone unless it names one), or from an age."""
+    if text is None:
+        return None
+    from datetime import UTC, datetime, timedelta
+
+    from ots.units import UnitError, parse
+
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        try:
+            moment = datetime.now(UTC) - timedelta(seconds=parse(text, "duration"))
+        except (UnitError, OverflowError):
+            raise CommandError(
+                _("{text!r} is neither a date, a time nor an age").format(text=text),
+                remedy=_("write 2026-03-01, '2026-03-01 14:00', 2h or 3d"),
+            ) from None
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _known_format(name: str) -> str:
+    from importlib.util import find_spec
+
+    if name.isidentifier() and not name.startswith("_") and find_spec(f"ots.reports.{name}") is not None:
+        from importlib import import_module
+
+        if hasattr(import_module(f"ots.reports.{name}"), "FORMAT"):
+            return name
+    raise CommandError(
+        _("there is no report format {name!r}").format(name=name),
+        remedy=_("html, json and terminal are there"),
+    )
+
+
+def _rendered(shelf: Shelf, entry: Entry, format_name: str, how: View) -> tuple[str | bytes, str]:
+    """The document and its file extension; JSON is what was stored, byte for byte."""
+    from importlib import import_module
+
+    from ots.commands.showing import render
+
+    store = shelf.store_of(entry)
+    if format_name == "json":
+        return store.document(entry), "json"
+    extension: str = import_module(f"ots.reports.{format_name}").FORMAT.extension
+    return render(store.report(entry), format_name, how), extension
+
+
+def _damage(shelf: Shelf, entry: Entry) -> str | None:
+    from hashlib import sha256
+
+    store = shelf.store_of(entry)
+    try:
+        store.document(entry)
+        for digest in store.artifact_digests(entry):
+            if sha256(store.artifact(digest)).hexdigest() != digest:
+                return _("an artifact was changed: {digest}").format(digest=digest)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def _confirm(entries: list[Entry]) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(
+            _("{n} reports would be deleted").format(n=len(entries)), remedy=_("say --yes to do it")
+        )
+    for line in report_list.lines(entries, width=_width(True), colour=True):
+        click.echo(line, err=True)
+    click.confirm(_("Delete these {n} reports for good?").format(n=len(entries)), abort=True, err=True)

@@ -1,0 +1,53 @@
+"""Keeps the store within its caps: the oldest reports go first, those that wait to be sent go last."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ots.clock import rfc3339
+
+if TYPE_CHECKING:
+    from ots.store.store import Store
+
+log = logging.getLogger("ots.store")
+
+
+def prune(store: Store, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
+    """Deletes what is beyond the caps (bytes; seconds before `now`, a wall clock) and says how many reports.
+
+    Age alone never deletes what waits to be sent. A run in progress is never touched.
+    """
+    doomed: list[int] = []
+    if max_age is not None:
+        rows = store.select(
+            "SELECT id FROM report WHERE start < ? AND upload != 'pending' AND state != 'running'",
+            rfc3339(now - max_age),
+        )
+        doomed += [row for (row,) in rows]
+    if max_bytes is not None:
+        doomed += _beyond_size(store, max_bytes, set(doomed))
+    for row in doomed:
+        store.delete_row(row)
+    if doomed:
+        log.info("deleted %d old reports to keep within the limits", len(doomed))
+    return len(doomed)
+
+
+def _beyond_size(store: Store, max_bytes: float, gone: set[int]) -> list[int]:
+    rows = [
+        (row, size)
+        for row, size in store.select(
+            "SELECT id, stored_bytes FROM report WHERE state != 'running' "
+            "ORDER BY upload = 'pending', start, id"
+        )
+        if row not in gone
+    ]
+    excess = sum(size for _row, size in rows) - max_bytes
+    doomed = []
+    for row, size in rows:
+        if excess <= 0:
+            break
+        doomed.append(row)
+        excess -= size
+    return doomed
