@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 CORE := $(VENV)/ots-core.stamp
 DEV := $(VENV)/ots-dev.stamp
 ENVIRONMENT := setup.cfg pyproject.toml Makefile

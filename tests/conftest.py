@@ -8,4 +8,5 @@ pytest_plugins = (
     "tests.peers.nginx",
     "tests.peers.caddy",
     "tests.peers.unbound",
+    "tests.packaging.distribution",
 )
