@@ -18,7 +18,7 @@ from ots.probe import Probe
 GROUP = "ots.probes"
 
 
-class BrokenProbe(Exception):
+class BrokenProbe(LookupError):
     """A registered probe cannot be used; the message says why."""
 
 

@@ -32,10 +32,11 @@ _REFERENCE = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,64})\}")
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """Marks a field as a quantity; `whole` makes it an int."""
+    """Marks a field as a quantity; `whole` makes it an int, `bare` also takes a number without unit."""
 
     dimension: Dimension
     whole: bool = False
+    bare: bool = False
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -59,7 +60,7 @@ class Quantity:
 
     def _validate(self, value: Any, info: core_schema.ValidationInfo) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if not (info.context or {}).get("written"):
+            if self.bare or not (info.context or {}).get("written"):
                 return self._number(float(value))
             value = str(value)
         if not isinstance(value, str):
@@ -108,6 +109,8 @@ Rate = Annotated[float, Quantity("rate")]
 """Bit/s, written `50 Mbit/s`."""
 Ratio = Annotated[float, Quantity("ratio")]
 """0..1, written `1 %`."""
+Share = Annotated[float, Quantity("ratio", bare=True)]
+"""0..1, written `95 %` or `0.95`."""
 Frequency = Annotated[float, Quantity("frequency")]
 """Hertz, written `1800 MHz`."""
 Secret = Annotated[str, SecretReference()]

@@ -13,7 +13,7 @@ from ots import units
 from ots.model.metric import MetricDef, MetricType
 from ots.model.outcome import Verdict
 from ots.schema.expression import Expression, ExpressionError, weaker
-from ots.schema.quantity import Ratio
+from ots.schema.quantity import Share
 from ots.stats import distribution
 from ots.strictyaml import suggest
 
@@ -50,7 +50,7 @@ class ThresholdWritten(BaseModel):
         LossPolicy, Field(description="infinite: lost samples count as infinitely late in percentiles.")
     ] = "conditional"
     confidence: Annotated[
-        Literal["95 %", 0.95] | None,
+        Share | None,
         Field(description="Judge a ratio's whole 95 % interval; one across the limit is a warning."),
     ] = None
     abort: Annotated[bool, Field(description="End the run at the first certain breach.")] = False
@@ -122,6 +122,8 @@ def understand(written: ThresholdWritten, metrics: Sequence[MetricDef]) -> Thres
         )
     if written.confidence is not None and not definition.key.endswith("_ratio"):
         faults.append(Fault("confidence", f"{definition.key} is no ratio: take confidence out"))
+    if written.confidence not in (None, 0.95):
+        faults.append(Fault("confidence", "intervals are for 95 %: write confidence: 95 %"))
     if faults:
         return faults
     return Threshold(
@@ -134,7 +136,7 @@ def understand(written: ThresholdWritten, metrics: Sequence[MetricDef]) -> Thres
         min_samples=written.min_samples,
         on_missing=written.on_missing,
         loss_policy=written.loss_policy,
-        confidence=0.95 if written.confidence is not None else None,
+        confidence=written.confidence,
         abort=written.abort,
         reason=written.reason,
         unit=definition.unit,
@@ -147,14 +149,14 @@ def default_stat(definition: MetricDef) -> str:
     return usual if usual in definition.stats else definition.stats[0]
 
 
-def planned_needed(threshold: Threshold) -> int:
+def planned_needed(threshold: Threshold, definition: MetricDef) -> int:
     """How many samples a plan must hold so that the threshold can be judged though a fifth of them is lost.
 
-    A percentile needs what defines it (p95: 20, so 25 planned; p99: 125). A ratio near 0 or 1 needs one over
-    its distance (1 %: 100), in which losses count, unless `min_samples` says otherwise.
+    A percentile needs what defines it (p95: 20, so 25 planned; p99: 125). A counted ratio near 0 or 1 needs
+    one over its distance (1 %: 100), in which losses count, unless `min_samples` says otherwise.
     """
     least = distribution.needed(threshold.stat)
-    if threshold.metric.endswith("_ratio"):
+    if definition.type == "aggregate" and definition.key.endswith("_ratio"):
         if threshold.min_samples is not None:
             return threshold.min_samples
         bounds = [bound for limit in threshold.limits for bound in limit.bounds]

@@ -1,0 +1,94 @@
+"""A case that is right: what the planner works with. Made by `ots.schema.load`, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel
+
+from ots.schema.condition import Condition
+from ots.schema.kinds import Kind
+from ots.schema.target import Target
+from ots.schema.threshold import Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheckSpec:
+    """One measurement before everything else. `wait` in seconds."""
+
+    kind: Kind
+    target: Target
+    params: BaseModel
+    wait: float
+    on_fail: Literal["fail", "skip", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the agent runs the case: `every` so many seconds, or at the times of `cron` in `zone` (IANA)."""
+
+    every: float | None = None
+    cron: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One measurement of the plan; a step with `for_each` gives one for each instance, all with its id.
+
+    `key` is unique in the case: `again[host=a.example]`. `require_success` is `all`, `any`, a number of
+    attempts (int) or a share of them (float). `line` is where it stands, 0 if in no file. Times in seconds.
+    """
+
+    id: str
+    instance: str | None
+    key: str
+    kind: Kind
+    targets: tuple[Target, ...]
+    params: BaseModel
+    repeat: int
+    pause: float
+    retries: int
+    time_limit: float | None
+    on_failure: Literal["continue", "stop"]
+    when: Condition | None
+    during: str | None
+    thresholds: tuple[Threshold, ...]
+    require_success: str | int | float
+    expect: Literal["success", "failure"]
+    tags: Mapping[str, str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps that stand together: the instances of one step one after the other, or a `parallel` group."""
+
+    steps: tuple[Step, ...]
+    parallel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A whole case. `sha256` is that of the text; `variables` are the names that it uses."""
+
+    id: str
+    version: int | None
+    title: dict[str, str]
+    tags: dict[str, str]
+    precheck: PrecheckSpec | None
+    blocks: tuple[Block, ...]
+    schedule: Schedule | None
+    time_limit: float | None
+    on_failure: Literal["continue", "stop"]
+    sha256: str
+    source: str
+    warnings: tuple[str, ...]
+    variables: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps in the order of the text."""
+        return tuple(step for block in self.blocks for step in block.steps)
