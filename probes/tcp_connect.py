@@ -73,7 +73,6 @@ class TcpConnect(Probe):
     """Opens TCP connections and times each."""
 
     kind = "tcp_connect"
-    example = "127.0.0.1:443"
     version = 1
     summary = N_("Opens TCP connections and times them: is the port open, how far is it?")
     example = "192.0.2.1:443"
