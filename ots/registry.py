@@ -44,6 +44,10 @@ class Kinds(Mapping[str, Probe]):
             self._probes[kind] = _load(self._origins[kind])
         return self._probes[kind]
 
+    def __contains__(self, kind: object) -> bool:
+        # Without loading it: Mapping would ask __getitem__, and a broken probe is registered all the same.
+        return kind in self._origins
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._origins)
 
