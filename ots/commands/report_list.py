@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -91,21 +91,31 @@ def _finished(line: str, verdict: str, width: int | None, styles: Mapping[str, s
 
 
 class _LocalTime:
-    """Stamps in the reader's own zone, to the minute; the zone's offset is looked up once for each hour."""
+    """Stamps in the reader's own zone, to the minute; the zone is asked once for each hour."""
 
     def __init__(self) -> None:
-        self._offsets: dict[str, timedelta] = {}
+        self._hours: dict[str, str] = {}
 
     def of(self, start: str) -> str:
         """The local time of a stamp in UTC; as stored if it is none."""
-        try:
-            moment = datetime.fromisoformat(start)
-        except ValueError:
-            return plain(start)
-        offset = self._offsets.get(start[:13])
-        if offset is None:
-            offset = self._offsets[start[:13]] = moment.astimezone().utcoffset() or timedelta(0)
-        return (moment + offset).isoformat(" ", "minutes")[:16]
+        hour = start[:13]
+        if hour not in self._hours:
+            self._hours[hour] = _local_hour(hour)
+        known = self._hours[hour]
+        return known + start[13:16] if known else _local(start)
+
+
+def _local_hour(hour: str) -> str:
+    """`2026-03-01T08` → `2026-03-01 16`; empty where the zone is not whole hours away, or it is no hour."""
+    local = _local(f"{hour}:00:00Z")
+    return local[:-3] if local.endswith(":00") and len(local) == 16 else ""
+
+
+def _local(start: str) -> str:
+    try:
+        return datetime.fromisoformat(start).astimezone().isoformat(" ", "minutes")[:16]
+    except (ValueError, OverflowError):
+        return start
 
 
 def _ending(entry: Entry) -> str:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ots.config import data_dir
-from ots.store import artifacts, database, recovery
+from ots.store import database, recovery
 from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
 from ots.store.error import Damaged, StoreError, explained
 from ots.store.folder import make_private
@@ -187,6 +187,8 @@ class Store:
 
     def artifact(self, digest: str) -> bytes:
         """The bytes of an artifact by its SHA-256 in hex."""
+        from ots.store import artifacts
+
         place = artifacts.path_of(self.folder, digest)
         with explained(place):
             return place.read_bytes()
@@ -206,6 +208,8 @@ class Store:
 
     def delete_row(self, row: int) -> None:
         """Deletes the report in this row of the index, if it is still there."""
+        from ots.store import artifacts
+
         with self.writing() as connection:
             found = connection.execute("SELECT state, seq FROM report WHERE id = ?", (row,)).fetchone()
             if found is None:
