@@ -14,6 +14,7 @@ from ots.schema.errors import CaseError, Problem
 from ots.schema.kinds import Kind
 from ots.schema.place import InOptions, Path
 from ots.schema.step import Instance, read_step
+from ots.schema.threshold import default_stat
 from ots.strictyaml import suggest
 
 _LIMIT = re.compile(
@@ -105,14 +106,16 @@ def find_metric(name: str, kind: Kind) -> MetricDef | str:
         if fits:
             return f"{name!r} may be {' or '.join(sorted(fits))}: write which"
     tails = {stem.removeprefix(f"{kind.kind}_") for stem in stems.values()}
-    return f"{kind.kind} has no metric {name!r}{suggest(name, tails)}"
+    words = {word for tail in tails for word in tail.split("_")}
+    near = suggest(name, words | tails)
+    return f"{kind.kind} has no metric {name!r}{near if 'mean' in near else suggest(name, tails)}"
 
 
 def _limits(
     kind: Kind, warn: Sequence[str], fail: Sequence[str], problems: list[Problem]
 ) -> list[tuple[str, dict[str, str]]]:
     """Thresholds as a case would write them; a warn and a fail for one statistic become one."""
-    entries: dict[tuple[str, str | None], tuple[str, dict[str, str]]] = {}
+    entries: dict[tuple[str, str], tuple[str, dict[str, str]]] = {}
     for severity, texts in (("fail", fail), ("warn", warn)):
         for text in texts:
             option = f"--{severity} {text!r}"
@@ -125,9 +128,8 @@ def _limits(
             if isinstance(metric, str):
                 problems.append(Problem(option, 0, 0, metric))
                 continue
-            _, entry = entries.setdefault((metric.key, match[2]), (option, {"metric": metric.key}))
-            if match[2] is not None:
-                entry["stat"] = match[2]
+            stat = match[2] or default_stat(metric)
+            _, entry = entries.setdefault((metric.key, stat), (option, {"metric": metric.key, "stat": stat}))
             if severity in entry:
                 problems.append(Problem(option, 0, 0, f"{match[1]} has two --{severity}: write one"))
             entry[severity] = match[3].strip()

@@ -213,22 +213,27 @@ def _check_samples(step: Step, place: Place) -> None:
         needed = planned_needed(threshold, definitions[threshold.metric])
         if each is None or each * step.repeat >= needed:
             continue
+        planned = each * step.repeat
         limit = f"{threshold.metric} {threshold.stat} {threshold.limits[0].text}"
         place.problem(
             ("thresholds", index),
-            f"{limit}: {needed} samples must be planned to judge this, and there are {each * step.repeat}: "
+            f"{limit}: needs {needed} planned samples, "
+            + (f"and there are {planned}: " if planned else "and these targets give none of it: ")
             + _proposal(step, threshold.metric, targets, each, needed),
         )
 
 
 def _proposal(step: Step, metric: str, targets: Sequence[Target], each: int, needed: int) -> str:
+    if each <= 0:
+        return "take this threshold out"
+    write = "set {} to {} or more" if step.line else "give --{} {} or more"
     count = getattr(step.params, "count", None)
-    if isinstance(count, int) and each > 0:
+    if isinstance(count, int):
         enough = math.ceil(count * needed / (each * step.repeat))
         more = step.params.model_copy(update={"count": enough})
         if (step.kind.samples_planned(metric, targets, more) or 0) * step.repeat >= needed:
-            return f"set count to {enough} or more"
-    return f"set repeat to {math.ceil(needed / max(each, 1))} or more"
+            return write.format("count", enough)
+    return write.format("repeat", math.ceil(needed / each))
 
 
 def _warnings(step: Step) -> tuple[str, ...]:

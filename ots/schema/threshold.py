@@ -96,7 +96,7 @@ def understand(written: ThresholdWritten, metrics: Sequence[MetricDef]) -> Thres
     """Holds a threshold against the metrics that a probe declares."""
     definition = next((metric for metric in metrics if metric.key == written.metric), None)
     if definition is None:
-        hint = suggest(written.metric, [metric.key for metric in metrics])
+        hint = suggest_metric(written.metric, [metric.key for metric in metrics])
         return [Fault("metric", f"this probe has no metric {written.metric!r}{hint}")]
     faults: list[Fault] = []
     stat = written.stat if written.stat is not None else default_stat(definition)
@@ -147,6 +147,13 @@ def default_stat(definition: MetricDef) -> str:
     """The statistic that is meant where none is named: by type, else the metric's first."""
     usual = _DEFAULT_STAT[definition.type]
     return usual if usual in definition.stats else definition.stats[0]
+
+
+def suggest_metric(name: str, keys: Sequence[str]) -> str:
+    """Which key was probably meant: the one with all the words, else the most alike."""
+    words = set(name.split("_"))
+    holding = [key for key in keys if words <= set(key.split("_"))]
+    return f": did you mean {holding[0]!r}?" if len(holding) == 1 else suggest(name, keys)
 
 
 def planned_needed(threshold: Threshold, definition: MetricDef) -> int:
