@@ -123,11 +123,22 @@ class NetworkParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a step will need at most: seconds, and bytes each way (None: unbounded)."""
+    """What a measurement will need.
+
+    `duration` is what it takes when the target answers as targets do, in seconds; `longest` is what it may
+    take when every wait runs into its time-out (`duration`, if not given). `received` and `sent` bound the
+    bytes each way (None: not bounded).
+    """
 
     duration: float
     received: int | None = 0
     sent: int | None = 0
+    longest: float | None = None
+
+    @property
+    def patience(self) -> float:
+        """The longer of the two times."""
+        return self.duration if self.longest is None else max(self.duration, self.longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +370,7 @@ class Probe(abc.ABC):
 
     @abc.abstractmethod
     def estimate(self, targets: Sequence[Target], params: Any) -> Estimate:
-        """What one attempt will need at most. Pure."""
+        """What one attempt will need. Pure."""
 
     @abc.abstractmethod
     async def run(self, ctx: Context, targets: Sequence[Target], params: Any) -> None:

@@ -81,14 +81,14 @@ class TcpConnect(Probe):
     metrics = (TCP_CONNECT_SECONDS, TCP_SYN_RETRANSMITS, PORT_STATE, CONNECT_FAILURE_RATIO)
 
     def estimate(self, targets: Sequence[Target], params: TcpConnectParams) -> Estimate:
-        sample = max(params.interval, params.timeout)
         traffic = params.count * _HANDSHAKE_BYTES
-        return Estimate(params.timeout + params.count * sample, received=traffic, sent=traffic)
+        longest = params.timeout + params.count * max(params.interval, params.timeout)
+        return Estimate(params.count * params.interval, traffic, traffic, longest)
 
     async def run(self, ctx: Context, targets: Sequence[Target], params: TcpConnectParams) -> None:
         target = targets[0]
         address = await ctx.net.resolve(target.host, params.route, timeout=params.timeout)
-        ctx.method(address=address.ip, family=address.family, lookup_seconds=address.lookup)
+        ctx.method(address=address.ip, family=address.family)
         samples = Samples()
         async for _sample in paced(ctx, params.count, params.interval):
             try:

@@ -14,9 +14,9 @@ _PERIOD = 0.02
 _KEEP = 60_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class LagWindow:
-    """The lateness of the timer in seconds during one step."""
+    """The lateness of the timer in seconds during one step. Two windows are never the same one."""
 
     lags: list[float] = field(default_factory=list)
 

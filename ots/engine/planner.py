@@ -97,6 +97,7 @@ def _estimate(step: Step, probe: Probe) -> Estimate:
         one.duration * step.repeat + step.pause * (step.repeat - 1),
         None if one.received is None else one.received * step.repeat,
         None if one.sent is None else one.sent * step.repeat,
+        one.patience * step.repeat + step.pause * (step.repeat - 1),
     )
 
 
@@ -105,16 +106,17 @@ def _together(steps: Iterable[PlannedStep]) -> Estimate:
     estimates = [planned.estimate for planned in steps]
     total = _total(estimates)
     own = [planned.estimate.duration for planned in steps if planned.step.during is None]
-    return Estimate(max(own, default=total.duration), total.received, total.sent)
+    return Estimate(max(own, default=total.duration), total.received, total.sent, total.longest)
 
 
 def _total(estimates: Iterable[Estimate]) -> Estimate:
-    duration, received, sent = 0.0, 0, 0
+    duration, longest, received, sent = 0.0, 0.0, 0, 0
     bounded_down = bounded_up = True
     for estimate in estimates:
         duration += estimate.duration
+        longest += estimate.patience
         received += estimate.received or 0
         sent += estimate.sent or 0
         bounded_down &= estimate.received is not None
         bounded_up &= estimate.sent is not None
-    return Estimate(duration, received if bounded_down else None, sent if bounded_up else None)
+    return Estimate(duration, received if bounded_down else None, sent if bounded_up else None, longest)

@@ -8,6 +8,7 @@ planned still stands in the report.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import cast
 
@@ -23,6 +24,8 @@ from ots.model.outcome import Verdict, outcome_of, worst
 from ots.model.report import Context, Precheck, Report
 from ots.probe import Probe
 from ots.schema.case import PrecheckSpec
+
+_LOGGER = logging.getLogger("ots.engine")
 
 _CLOCK_STEP = 0.1
 """Seconds by which wall and monotonic clock may drift apart before it counts as a step."""
@@ -73,8 +76,9 @@ class Runner:
             if not self._work.done():
                 self.stop("time_limit")
                 await asyncio.wait({self._work})
-            if not self._work.cancelled():
-                self._work.result()
+            if not self._work.cancelled() and (bug := self._work.exception()) is not None:
+                _LOGGER.debug("the run broke", exc_info=bug)
+                self._stopped = f"internal:{type(bug).__name__}"
         return await self._finish()
 
     async def _finish(self) -> Report:

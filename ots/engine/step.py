@@ -24,7 +24,7 @@ from ots.probe import Failed, Route, Target
 _LOGGER = logging.getLogger("ots.engine")
 
 _SLACK = 30.0
-"""Seconds on top of twice the estimate after which a step without a time limit of its own is ended."""
+"""Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
 
 Locate = Callable[[], Awaitable[int]]
 """Gives the index of the report's context that holds now."""
@@ -151,7 +151,7 @@ class StepRun:
 
     def _limit(self) -> float:
         limit: float | None = self.step.time_limit
-        return 2 * self.planned.estimate.duration + _SLACK if limit is None else limit
+        return self.planned.estimate.patience + _SLACK if limit is None else limit
 
     async def _lock(self, stack: AsyncExitStack, locked: bool) -> None:
         names = [] if locked else await self._locks()

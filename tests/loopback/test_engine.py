@@ -350,6 +350,13 @@ async def test_the_step_says_how_late_our_own_event_loop_was(tmp_path: Path) -> 
     assert report.steps[0].nulls["load.loop_lag_p99_seconds"] == "too_few_samples"
 
 
+async def test_repeated_parallel_steps_keep_their_own_watch(tmp_path: Path) -> None:
+    """Windows of the lag watch that hold the same figures are still two."""
+    made = case([step(fake(quick), "one", repeat=2), step(fake(quick), "two"), step(fake(quick), "three")])
+    report = await run(made, tmp_path)
+    assert (report.run.state, report.run.reason) == ("completed", None)
+
+
 async def test_no_task_is_left_after_a_run(tmp_path: Path) -> None:
     """Neither the watch nor a probe outlives it."""
     await run(case(step(fake(forever), time_limit=0.05)), tmp_path)
