@@ -61,7 +61,9 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
         if not options.stay:
-            loop.add_reader(sys.stdin.fileno(), _look_at_stdin, ended)
+            # A file or /dev/null can't be waited for, and nobody can close it on us.
+            with contextlib.suppress(PermissionError):
+                loop.add_reader(sys.stdin.fileno(), _look_at_stdin, ended)
         await ended.wait()
 
 

@@ -9,6 +9,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import ots
 
 START_LIMIT = 20.0
 """Seconds that the peers may take until they listen; a slow machine imports for a while."""
@@ -69,7 +72,7 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=_environment(),
         # Ctrl-C belongs to the one who started the peers: they end when their standard input closes.
         start_new_session=True,
     )
@@ -77,6 +80,13 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
         yield await _ready(process)
     finally:
         await _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folder in which this very `ots` was found before all others: a checkout isn't installed."""
+    home = str(Path(ots.__file__).resolve().parents[1])
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{home}{os.pathsep}{known}" if known else home}
 
 
 async def _ready(process: asyncio.subprocess.Process) -> Peers:

@@ -1,0 +1,302 @@
+"""HTTP for measuring: aiohttp speaks the protocol, the phases are ours.
+
+A `Client` is one connection at a time, dialled afresh and shared with nobody; no proxy, cookie, decompression
+or redirect by accident. Every phase has a timer of its own, and every way in which it can go wrong becomes
+one `Failed`. An answer whose status says no is a failure: nothing of its body is ever counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import aiohttp
+from aiohttp.http_exceptions import ContentLengthError
+from yarl import URL
+
+from ots import __version__
+from ots.i18n import N_
+from ots.model.outcome import Phase
+from ots.netio.errors import classify
+from ots.netio.http_dialer import Arrivals, Dialer, Way
+from ots.netio.proxy import refused
+from ots.netio.tcpinfo import Connection
+from ots.probe import Failed, Target
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_REDIRECTS = 5
+MAX_FIELD = 16 << 10
+
+HEADERS: Mapping[str, str] = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Cache-Control": "no-store",
+    "User-Agent": f"ots/{__version__}",
+}
+"""What every request says: no compression, nothing from a cache."""
+
+
+def url_of(target: Target, *, unique: bool = False) -> URL:
+    """The target's URL without its user; `unique` adds a query that no cache has seen."""
+    url = URL(f"{target.scheme}://{target.authority}{target.path}", encoded=True)
+    if not unique:
+        return url
+    query = f"{url.raw_query_string}&ots=" if url.raw_query_string else "ots="
+    return (
+        url.with_query(None)
+        .with_path(url.raw_path, encoded=True)
+        .join(URL(f"?{query}{secrets.token_hex(8)}", encoded=True))
+    )
+
+
+@dataclass(slots=True)
+class Answer:
+    """An accepted answer whose body is still to be read."""
+
+    response: aiohttp.ClientResponse
+    arrivals: Arrivals
+    redirects: int
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length, if the peer said one."""
+        return self.response.content_length
+
+    @property
+    def content_waits(self) -> bool:
+        """Whether content arrived together with the header."""
+        return self.response.content.total_bytes > 0
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of header and framing that came so far."""
+        return max(0, self.arrivals.bytes - self.response.content.total_bytes)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. `Failed` in phase `transfer`."""
+        try:
+            async for piece in self.response.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise http_failure(error, "transfer") from None
+
+    def header(self, name: str) -> str | None:
+        return self.response.headers.get(name)
+
+
+class Client:
+    """One HTTP connection."""
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._timer: asyncio.Timeout | None = None
+        self._first_byte_timer = False
+        self._response: aiohttp.ClientResponse | None = None
+        self.dialer = Dialer(way)
+        self.request_sent: float | None = None
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(self._sent)
+        self._session = aiohttp.ClientSession(
+            connector=self.dialer,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            skip_auto_headers=("Content-Type",),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            trust_env=False,
+            max_line_size=MAX_FIELD,
+            max_field_size=MAX_FIELD,
+            trace_configs=[trace],
+        )
+
+    async def get(self, url: URL) -> Answer:
+        """An accepted answer. Follows up to five redirects; anything else is `Failed`."""
+        for redirects in range(MAX_REDIRECTS + 1):
+            response, arrivals = await self._request("GET", url, timed=True)
+            if response.status not in REDIRECTS:
+                self._judge(response)
+                return Answer(response, arrivals, redirects)
+            url = _redirected(url, response)
+            # The next hop is a request of its own; nothing of this one's body is waited for.
+            response.close()
+        raise Failed(
+            "rejected",
+            "first_byte",
+            "TOO_MANY_REDIRECTS",
+            f"more than {MAX_REDIRECTS} redirects, the last to {_shown(url)}",
+        )
+
+    async def send(
+        self, method: str, url: URL, body: AsyncIterator[memoryview], length: int | None
+    ) -> Answer:
+        """Sends a body and returns the accepted answer, which may come before the body's end.
+
+        No time limit: the caller watches the progress, and calls `await_answer` when all is sent.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        response, arrivals = await self._request(method, url, timed=False, body=body, headers=headers)
+        if response.status in REDIRECTS:
+            raise Failed(
+                "rejected",
+                "first_byte",
+                str(response.status),
+                f"the server redirects uploads to {_shown(_redirected(url, response))}",
+                remedy=N_("Give that address as the target."),
+            )
+        self._judge(response)
+        return Answer(response, arrivals, 0)
+
+    def await_answer(self) -> None:
+        """Starts the timer for the answer's first byte."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time() + self._way.timeout)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The socket beneath, to look at."""
+        handler = self.dialer.handler
+        if handler is None or handler.transport is None:
+            return None
+        found: Connection | None = handler.transport.get_extra_info("socket")
+        return found
+
+    async def close(self) -> None:
+        """Ends the connection at once, whatever it was doing."""
+        handler = self.dialer.handler
+        if handler is not None and handler.transport is not None:
+            handler.transport.abort()
+        if self._response is not None:
+            self._response.close()
+        await self._session.close()
+
+    async def _request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        timed: bool,
+        body: AsyncIterator[memoryview] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[aiohttp.ClientResponse, Arrivals]:
+        if self.dialer.handler is not None:
+            self.dialer.handler.arrivals = Arrivals()
+        self.request_sent, self._first_byte_timer = None, timed
+        proxy = self._way.proxy
+        # Only a plain request is addressed to the proxy; a TLS one speaks to the server through the tunnel.
+        plain_proxy = URL(proxy.url) if proxy is not None and url.scheme == "http" else None
+        own = dict(headers or {})
+        if plain_proxy is not None and proxy is not None and proxy.authorization is not None:
+            own["Proxy-Authorization"] = proxy.authorization
+        try:
+            async with asyncio.timeout(None) as self._timer:
+                response = await self._session.request(
+                    method, url, data=body, headers=own, allow_redirects=False, proxy=plain_proxy
+                )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise http_failure(error, "first_byte" if self.request_sent is not None else "request") from None
+        self._response = response
+        handler = self.dialer.handler
+        assert handler is not None
+        return response, handler.arrivals
+
+    async def _sent(
+        self,
+        session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        self.request_sent = self._way.clock.monotonic()
+        self._way.mark("request_sent", t=self.request_sent)
+        if self._first_byte_timer:
+            self.await_answer()
+
+    def _judge(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status < 300:
+            return
+        response.close()
+        proxy = self._way.proxy
+        if status == 407 and proxy is not None:
+            raise refused(proxy, status)
+        raise Failed(
+            "auth" if status in (401, 407) else "rejected",
+            "first_byte",
+            str(status),
+            f"{_shown(response.url)} answered {status} {response.reason or ''}".rstrip(),
+            retryable=status in (408, 425, 429) or status >= 500,
+        )
+
+
+def http_failure(error: Exception, phase: Phase) -> Failed:
+    """What an exception of aiohttp means: which side ended it, and whether it spoke HTTP at all."""
+    if isinstance(error, Failed):
+        return error
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return _of_payload(error)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Failed(
+            "protocol", phase, "BAD_RESPONSE", f"no valid HTTP answer: {_first_line(error.message)}"
+        )
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return classify(EOFError(), phase, "the server closed the connection without an answer")
+    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
+        return Failed("config", "config", "BAD_URL", _first_line(str(error)))
+    if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
+        return classify(EOFError(), phase)
+    if isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, OSError):
+        return _of_connection(error, phase)
+    return classify(error, phase)
+
+
+def _of_payload(error: aiohttp.ClientPayloadError) -> Failed:
+    """A body that ended wrong: by the connection (its error is in the chain), early, or in bad chunks."""
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return classify(cause, "transfer")
+        if isinstance(cause, ContentLengthError):
+            return Failed(
+                "cutoff", "transfer", "EOF", "the body ended before its Content-Length", retryable=True
+            )
+        cause = cause.__cause__ or cause.__context__
+    return Failed("cutoff", "transfer", "EOF", _first_line(str(error)), retryable=True)
+
+
+def _of_connection(error: aiohttp.ClientConnectionError, phase: Phase) -> Failed:
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return classify(cause, phase)
+    return classify(ConnectionError(), phase, _first_line(str(error)) or "the connection ended")
+
+
+def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
+    place = response.headers.get("Location", "")
+    try:
+        found = url.join(URL(place, encoded=True)) if place else URL()
+        usable = found.scheme in ("http", "https") and bool(found.host) and found.user is None
+    except ValueError:
+        usable, found = False, url
+    if not usable:
+        raise Failed(
+            "protocol", "first_byte", "BAD_REDIRECT", f"status {response.status} without a usable Location"
+        )
+    return found.with_fragment(None)
+
+
+def _shown(url: URL) -> str:
+    """A URL as it may stand in a report: no user, no query."""
+    return str(url.with_user(None).with_query(None)) if url.host else str(url)
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return "".join(char if char.isprintable() else "?" for char in line)[:200]

@@ -1,0 +1,170 @@
+"""Connections for aiohttp, made phase by phase: resolve, connect, tunnel, TLS handshake.
+
+One address, no happy eyeballs, no second try; each phase with its trigger point, its timer and its `Failed`.
+The one place that reaches into aiohttp is `Dialer._create_connection`; a test pins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from ots.clock import Clock
+from ots.i18n import N_
+from ots.netio.errors import classify
+from ots.netio.marks import Mark
+from ots.netio.proxy import Proxy, open_tunnel
+from ots.probe import Address, Failed, Net, Route
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.tracing import Trace
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Bytes of one answer as the socket gave them (after TLS), headers and framing included."""
+
+    bytes: int = 0
+    first: float | None = None
+    last: float = 0.0
+
+
+class CountingHandler(ResponseHandler):
+    """aiohttp's protocol, counting and stamping what arrives before anything is done with it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        super().__init__(loop=loop)
+        self._stamp = clock.monotonic
+        self.arrivals = Arrivals()
+
+    def data_received(self, data: bytes) -> None:
+        arrivals, now = self.arrivals, self._stamp()
+        arrivals.bytes += len(data)
+        if arrivals.first is None:
+            arrivals.first = now
+        arrivals.last = now
+        super().data_received(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How connections of one attempt are made: all of them go to the same address of a host."""
+
+    net: Net
+    clock: Clock
+    mark: Mark
+    route: Route
+    timeout: float
+    tls: ssl.SSLContext
+    proxy: Proxy | None
+    addresses: dict[str, Address]
+
+    async def address(self, host: str) -> Address:
+        if host not in self.addresses:
+            self.addresses[host] = await self.net.resolve(host, self.route, timeout=self.timeout)
+        return self.addresses[host]
+
+
+class Dialer(aiohttp.BaseConnector):
+    """Makes aiohttp's connections through `ots.probe.Net`."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__(limit=1, keepalive_timeout=60.0)
+        self._way = way
+        self.handler: CountingHandler | None = None
+        self.connect_start: float | None = None
+        self.connected: float | None = None
+        self.dials = 0
+        self.tls_facts: dict[str, str] = {}
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        way, url = self._way, req.url
+        host, port, secure = url.host or "", url.port or 80, url.scheme == "https"
+        self.dials += 1
+        handler = CountingHandler(self._loop, way.clock)
+        sock = await (self._direct(host, port) if way.proxy is None else self._by_proxy(host, port, secure))
+        # From here on the loop owns the socket and closes it, also if the handshake fails.
+        if secure:
+            await self._secure(handler, sock, host)
+        else:
+            await self._loop.create_connection(lambda: handler, sock=sock)
+        self.handler = handler
+        return handler
+
+    async def _direct(self, host: str, port: int) -> socket.socket:
+        way = self._way
+        address = await way.address(host)
+        self.connect_start = way.clock.monotonic()
+        sock = await way.net.dial(address, port, way.route, timeout=way.timeout)
+        self.connected = way.clock.monotonic()
+        return sock
+
+    async def _by_proxy(self, host: str, port: int, secure: bool) -> socket.socket:
+        way, proxy = self._way, cast(Proxy, self._way.proxy)
+        try:
+            sock = await self._direct(proxy.host, proxy.port)
+        except Failed as failure:
+            known = failure.error
+            raise Failed(
+                known.class_,
+                "proxy",
+                known.code,
+                f"proxy {proxy.url}: {known.message}",
+                retryable=known.retryable,
+                remedy=known.remedy,
+            ) from None
+        if not secure:
+            return sock
+        try:
+            await open_tunnel(sock, proxy, host, port, way.timeout)
+        except BaseException:
+            sock.close()
+            raise
+        way.mark("tunnel_open")
+        return sock
+
+    async def _secure(self, handler: CountingHandler, sock: socket.socket, host: str) -> None:
+        """The handshake, over asyncio's own TLS: aiohttp's protocol can't use an `ssl.SSLSocket`."""
+        way = self._way
+        way.mark("tls_start")
+        try:
+            async with asyncio.timeout(way.timeout):
+                transport, _ = await self._loop.create_connection(
+                    lambda: handler,
+                    sock=sock,
+                    ssl=way.tls,
+                    server_hostname=host,
+                    # asyncio reports its own timer as an aborted connection; ours ends first.
+                    ssl_handshake_timeout=way.timeout + 60,
+                )
+        except (OSError, ValueError) as error:
+            raise _tls_failed(error, host, way.timeout) from None
+        way.mark("tls_done")
+        session = transport.get_extra_info("ssl_object")
+        cipher = session.cipher()
+        self.tls_facts = {
+            "tls_version": session.version() or "unknown",
+            "tls_cipher": cipher[0] if cipher else "unknown",
+        }
+
+
+def _tls_failed(error: OSError | ValueError, host: str, timeout: float) -> Failed:
+    if isinstance(error, TimeoutError):
+        return Failed(
+            "timeout", "tls", "TIMEOUT", f"{host}: no TLS handshake within {timeout:g} s", retryable=True
+        )
+    if not isinstance(error, OSError):
+        return Failed("config", "tls", "EINVAL", f"{host!r} can't be a server name")
+    known = classify(error, "tls").error
+    unverified = isinstance(error, ssl.SSLCertVerificationError)
+    remedy = N_("Name the authority with ca_file, or look without trust: verify: no.") if unverified else None
+    return Failed(known.class_, "tls", known.code, f"{host}: {known.message}", remedy=known.remedy or remedy)

@@ -1,0 +1,40 @@
+"""What an upload sends: random bytes from memory, which nothing on the way can make smaller."""
+
+from __future__ import annotations
+
+import os
+import random
+
+PAGE = 4 << 20
+SMALLEST = 16 << 10
+LARGEST = 1 << 20
+
+_FAST = 0.005
+_SLOW = 0.05
+
+
+class RandomPage:
+    """One page of random bytes, handed out in views that each begin somewhere else."""
+
+    def __init__(self) -> None:
+        self._page = memoryview(os.urandom(PAGE))
+        self._place = random.Random()
+
+    def piece(self, size: int) -> memoryview:
+        """At most LARGEST bytes. No copy is made."""
+        start = self._place.randrange(PAGE - size + 1)
+        return self._page[start : start + size]
+
+
+class PieceSize:
+    """How much to hand over at once: little on a slow path, so that an upload ends soon after it is cut."""
+
+    def __init__(self) -> None:
+        self.bytes = SMALLEST
+
+    def adapt(self, seconds: float) -> None:
+        """Learns how long the path took to swallow a piece."""
+        if seconds < _FAST:
+            self.bytes = min(LARGEST, self.bytes * 2)
+        elif seconds > _SLOW:
+            self.bytes = max(SMALLEST, self.bytes // 2)
