@@ -8,5 +8,6 @@ pytest_plugins = (
     "tests.peers.nginx",
     "tests.peers.caddy",
     "tests.peers.unbound",
+    "tests.peers.embedded",
     "tests.packaging.distribution",
 )

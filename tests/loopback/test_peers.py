@@ -14,6 +14,7 @@ import dns.query
 import dns.rcode
 import pytest
 
+from ots.server.peers.process import Peers
 from tests.peers.authority import Authority
 from tests.peers.caddy import Caddy
 from tests.peers.nginx import Nginx
@@ -123,3 +124,17 @@ def test_unbound_keeps_silent_where_it_should(unbound: Unbound) -> None:
         dns.query.udp(
             dns.message.make_query("x.silent.test", "A"), "127.0.0.1", port=unbound.port, timeout=0.3
         )
+
+
+def test_the_embedded_peers_answer(peers: Peers, peers_certificate: Path) -> None:
+    """Our own peers serve HTTP, HTTPS by their certificate, and DNS."""
+    with _open(f"{peers.url}/speed/down?bytes=1000", timeout=5) as answer:
+        assert answer.status == 200
+    context = ssl.create_default_context(cafile=str(peers_certificate))
+    with (
+        socket.create_connection((peers.host, peers.ports["https"]), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=peers.host) as tls,
+    ):
+        assert tls.version() == "TLSv1.3"
+    query = dns.message.make_query("www.ots.test", "A")
+    assert dns.query.udp(query, peers.host, port=peers.ports["dns"], timeout=5).answer
