@@ -6,7 +6,7 @@ The same whichever way the packets go: by our own socket or by the system's ping
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -117,3 +117,4 @@ class Refusal:
 
 
 Event = Settled | Extra | Refusal
+Deliver = Callable[[list[Event]], None]

@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-
 COOKIE_BYTES = 12
 TOKEN_BYTES = COOKIE_BYTES + 4
 HEADER_BYTES = 8

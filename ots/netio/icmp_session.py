@@ -20,7 +20,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -28,13 +28,11 @@ from typing import Literal
 from ots.clock import Clock
 from ots.i18n import N_
 from ots.netio.errors import classify
-from ots.netio.icmp import Due, Event, Extra, Refusal, Settled
+from ots.netio.icmp import Deliver, Due, Event, Extra, Refusal, Settled
 from ots.netio.icmp_packet import Echo, EchoCodec
 from ots.netio.icmp_socket import ICMPSocket, Quoted, Received, Sent
 from ots.netio.stamps import Placement
 from ots.probe import Address, Failed
-
-Deliver = Callable[[list[Event]], None]
 
 _BATCH = 16
 """Requests sent in a row before the sockets are read again."""
