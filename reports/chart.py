@@ -18,7 +18,6 @@ from ots.reports.panels import Axis, Panel
 from ots.reports.quantity import Scale, scale, shown
 from ots.reports.ticks import ticks, time_ticks
 
-_SVG = "{http://www.w3.org/2000/svg}"
 _DROPPED = {"defs", "title", "desc", "script", "style"}
 _FAR = 2.5
 """A limit further away than this multiple of the largest value would flatten the curve: not drawn."""
@@ -96,14 +95,13 @@ def _exponent(step: float) -> int:
 def _element(tree: ElementTree.Element, classes: Sequence[str], label: str) -> Markup:
     _hang_tooltips(tree)
     _prune(tree)
-    for group in tree.iter(f"{_SVG}g"):
+    for group in tree.iter("g"):
         series = re.search(r"serie-(\d+)", group.get("class", ""))
         if series is not None:
             group.set("class", f"series {classes[int(series[1])]}")
             if classes[int(series[1])] == "lost":
                 _cross_out(group)
     for node in tree.iter():
-        node.tag = node.tag.removeprefix(_SVG)
         for name in list(node.attrib):
             if name not in _ATTRIBUTES:
                 del node.attrib[name]
@@ -118,31 +116,31 @@ def _element(tree: ElementTree.Element, classes: Sequence[str], label: str) -> M
 
 def _hang_tooltips(tree: ElementTree.Element) -> None:
     """Moves pygal's description of a dot into the dot, where a browser shows it without a script."""
-    for group in tree.iter(f"{_SVG}g"):
-        dot, value = group.find(f"{_SVG}circle"), group.find(f"{_SVG}desc[@class='value']")
+    for group in tree.iter("g"):
+        dot, value = group.find("circle"), group.find("desc[@class='value']")
         if dot is not None and value is not None:
-            ElementTree.SubElement(dot, f"{_SVG}g").set("class", "tip")
+            ElementTree.SubElement(dot, "g").set("class", "tip")
             dot[0].text = value.text
 
 
 def _prune(node: ElementTree.Element) -> None:
     for child in list(node):
-        name = child.tag.removeprefix(_SVG) if isinstance(child.tag, str) else "comment"
+        name = child.tag if isinstance(child.tag, str) else "comment"
         kind = child.get("class", "")
         if kind == "tip":
-            child.tag, child.attrib = f"{_SVG}title", {}
+            child.tag, child.attrib = "title", {}
         elif name in _DROPPED or name == "comment" or kind.endswith("-overlay"):
             node.remove(child)
         else:
             _prune(child)
-            if child.tag == f"{_SVG}g" and len(child) == 0:
+            if child.tag == "g" and len(child) == 0:
                 node.remove(child)
 
 
 def _cross_out(group: ElementTree.Element) -> None:
     """Draws × instead of dots, with a thin line down to the time axis."""
-    for parent in group.iter(f"{_SVG}g"):
-        for dot in parent.findall(f"{_SVG}circle"):
+    for parent in group.iter("g"):
+        for dot in parent.findall("circle"):
             x, y = float(dot.get("cx", "0")), float(dot.get("cy", "0"))
-            dot.tag = f"{_SVG}path"
+            dot.tag = "path"
             dot.attrib = {"class": "cross", "d": f"M{x - 4} {y - 4}l8 8m0 -8l-8 8"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.text import Text
 
-from ots.model.metric import Metric, Series, Value
+from ots.model.metric import Metric, Series
 from ots.model.report import Step
-from ots.reports import words
+from ots.reports import facts, words
 from ots.reports.flow import flow, hanging, wrap
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, scale, shown, span
@@ -17,88 +16,75 @@ from ots.reports.reading import Reader, flags_of, headline, main_series
 from ots.reports.sparkline import per_mark, sparkline
 
 _MARGIN = 2
+_LEADING = 4
+"""Parameters and facts of the method that fit into the head; the HTML report has all."""
+
 _HIDDEN_STATS = ("ci95_low", "ci95_high", "histogram")
 _MOST_TARGETS = 16
 
 
-def detail(step: Step, reader: Reader, width: int) -> list[Text]:
-    """A head for the step, then a block for each set of labels."""
-    lines = _head(step, reader, width)
-    groups = by_target(reader.declared(step.metrics))
-    for target, metrics in list(groups.items())[:_MOST_TARGETS]:
-        if len(groups) > 1:
-            lines.append(Text(target or plain(step.key), "bold"))
-        lines += _block(metrics, step, reader, width)
-        lines += _samples(step, target, reader, width)
-    if len(groups) > _MOST_TARGETS:
-        more = reader.words.gettext("{n} more targets: see the report as HTML or JSON")
-        lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
-    lines += _trouble(step, reader, width)
-    return lines
-
-
-def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
-    groups: dict[str, list[Metric]] = {}
-    for metric in metrics:
-        groups.setdefault(plain(metric.labels.get("target", "")), []).append(metric)
-    return groups
-
-
-def said(params: dict[str, Any]) -> list[str]:
-    """Parameters as `count 25`, without those that were left open."""
-    return [
-        f"{name.replace('_', ' ')} {_text(value)}"
-        for name, value in params.items()
-        if value not in (None, "auto", False, [], {})
-    ]
-
-
-def methods(metrics: Sequence[Metric]) -> dict[str, Value]:
-    """How it was measured: facts on which all metrics of the step that state them agree."""
-    facts: dict[str, set[Value]] = {}
-    for metric in metrics:
-        for name, value in metric.method.items():
-            if value is not None:
-                facts.setdefault(name, set()).add(value)
-    return {name: next(iter(values)) for name, values in facts.items() if len(values) == 1}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(_text(item) for item in value)
-    return plain("yes" if value is True else value)
-
-
-def _head(step: Step, reader: Reader, width: int) -> list[Text]:
+def head(step: Step, width: int) -> list[Text]:
+    """What was measured and how, in a line: target, kind, the leading parameters, the method."""
     targets = [plain(target) for target in step.targets]
-    names = ", ".join(targets) if len(targets) <= 3 else f"{', '.join(targets[:3])} … ({len(targets)})"
+    names = ", ".join(targets[:3]) + (f" … ({len(targets)})" if len(targets) > 3 else "")
     pieces = [Text(names, "bold"), Text(plain(step.probe))]
-    pieces += [Text(piece) for piece in said(step.params)]
-    facts = methods(step.metrics)
-    pieces += [
-        Text(f"{plain(name).replace('_', ' ')} {_text(value)}", "bright_black")
-        for name, value in facts.items()
-    ]
+    pieces += [Text(piece) for piece in facts.parameters(step.params)[:_LEADING]]
+    pieces += [Text(piece, "bright_black") for piece in _method(step)]
     return flow(pieces, width)
 
 
-def _block(metrics: Sequence[Metric], step: Step, reader: Reader, width: int) -> list[Text]:
+def detail(step: Step, reader: Reader, width: int) -> list[Text]:
+    """A block of figures for each target, then what went wrong and what qualifies the figures."""
+    lines: list[Text] = []
+    groups = by_target(reader.declared(step.metrics))
+    for target, metrics in list(groups.items())[:_MOST_TARGETS]:
+        if len(groups) > 1:
+            lines.append(Text(target or reader.words.gettext("all together"), "bold"))
+        lines += _block(metrics, reader, width)
+        lines += _samples(step, target, reader, width, only=len(groups) == 1)
+    if len(groups) > _MOST_TARGETS:
+        more = reader.words.gettext("{n} more targets: see the report as HTML or JSON")
+        lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
+    return lines + _trouble(step, reader, width)
+
+
+def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
+    """Metrics by their target; those of the whole step under "", or with the only target there is."""
+    groups: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        groups.setdefault(plain(metric.labels.get("target", "")), []).append(metric)
+    if len(groups) == 2 and "" in groups:
+        whole = groups.pop("")
+        next(iter(groups.values())).extend(whole)
+    return groups
+
+
+def _method(step: Step) -> list[str]:
+    """Of the method what is said in a word and isn't a parameter: `socket raw`, `timestamp source kernel`."""
+    return [
+        facts.named(name, value)
+        for name, value in facts.method(step.metrics).items()
+        if isinstance(value, str) and name not in step.params and value not in step.targets
+    ][:_LEADING]
+
+
+def _block(metrics: Sequence[Metric], reader: Reader, width: int) -> list[Text]:
     inner = width - _MARGIN
-    spread = [metric for metric in metrics if _numbers(metric) and len(_numbers(metric)) > 1]
-    single = [metric for metric in metrics if metric not in spread]
-    lines = flow((_single(metric, reader) for metric in single if _worth(metric, reader)), inner)
+    telling = [metric for metric in metrics if not _nothing_bad(metric, reader)]
+    spread = [metric for metric in telling if len(_numbers(metric)) > 1]
+    single = [metric for metric in telling if metric not in spread]
+    lines = flow((_single(metric, reader) for metric in single), inner)
     for metric in spread:
         lines += _spread(metric, reader, inner)
     return [Text(" " * _MARGIN) + line for line in lines]
 
 
-def _worth(metric: Metric, reader: Reader) -> bool:
-    """A count of bad things that did not happen is not worth a place."""
+def _nothing_bad(metric: Metric, reader: Reader) -> bool:
+    """A count of bad things that did not happen is not worth a place; that nothing was lost is."""
     definition = reader.definition(metric.key)
-    value = headline(metric, definition)[1]
-    return not (
-        value == 0 and definition is not None and definition.better == "lower" and metric.unit != "1"
-    ) or (metric.key.endswith("_ratio"))
+    numbers = _numbers(metric)
+    unwanted = definition is not None and definition.better == "lower"
+    return unwanted and bool(numbers) and not any(numbers.values()) and not metric.key.endswith("_ratio")
 
 
 def _single(metric: Metric, reader: Reader) -> Text:
@@ -148,10 +134,10 @@ def _spread(metric: Metric, reader: Reader, width: int) -> list[Text]:
     return hanging(head, flow(pieces, width - head.cell_len - 2, gap=2), head.cell_len + 2)
 
 
-def _samples(step: Step, target: str, reader: Reader, width: int) -> list[Text]:
+def _samples(step: Step, target: str, reader: Reader, width: int, *, only: bool) -> list[Text]:
     lines = []
     for series in main_series(reader, step):
-        if plain(series.labels.get("target", "")) == target:
+        if only or plain(series.labels.get("target", "")) == target:
             lines += _sparkline(series, reader, width - _MARGIN)
     return [Text(" " * _MARGIN) + line for line in lines]
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 from ots import units
 from ots.i18n import N_
 from ots.model.report import ThresholdResult
 from ots.reports.plain import plain
+
+Side = Literal["warn", "fail"]
+"""What a breach of the bound means."""
 
 _COMPARISON = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 _BREACH = {
@@ -37,6 +41,11 @@ def typeset(expression: str) -> str:
     return plain(f"{_TYPESET.get(match[1], match[1])} {match[2]}" if match else expression)
 
 
+def required(expression: str, verdict: str, gettext: Callable[[str], str]) -> str:
+    """What must hold and what follows if it doesn't: `< 60 ms, else warn`."""
+    return gettext("{limit}, else {verdict}").format(limit=typeset(expression), verdict=verdict)
+
+
 def in_words(expression: str, verdict: str, gettext: Callable[[str], str]) -> str:
     """When it is breached: `warn from 60 ms`, `fail above 1 %`."""
     match = _COMPARISON.fullmatch(expression)
@@ -45,13 +54,18 @@ def in_words(expression: str, verdict: str, gettext: Callable[[str], str]) -> st
     return gettext(_BREACH[match[1]]).format(verdict=verdict, limit=plain(match[2]))
 
 
-def telling(threshold: ThresholdResult) -> tuple[str, str] | None:
+def both(threshold: ThresholdResult) -> list[tuple[Side, str]]:
+    """The bounds that a threshold has, the stricter one first."""
+    sides: tuple[tuple[Side, str | None], ...] = (("warn", threshold.warn), ("fail", threshold.fail))
+    return [(side, expression) for side, expression in sides if expression is not None]
+
+
+def telling(threshold: ThresholdResult) -> tuple[Side, str] | None:
     """The bound that matters beside the value, as (`warn` or `fail`, expression).
 
     The one that was breached, else the one that would be breached first.
     """
-    if threshold.verdict == "fail" and threshold.fail is not None:
-        return "fail", threshold.fail
-    if threshold.warn is not None:
-        return "warn", threshold.warn
-    return None if threshold.fail is None else ("fail", threshold.fail)
+    bounds = both(threshold)
+    if threshold.verdict == "fail":
+        bounds.reverse()
+    return bounds[0] if bounds else None

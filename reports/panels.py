@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ots.model.metric import Series
 from ots.model.report import Report, Step
@@ -36,7 +37,7 @@ class Line:
 class Bound:
     """A limit as a level in the chart; `verdict` is what crossing it means."""
 
-    verdict: str
+    verdict: Literal["warn", "fail"]
     value: float
     text: str
 
@@ -173,11 +174,12 @@ def _bounds(step: Step, key: str, reader: Reader) -> list[Bound]:
     for threshold in step.thresholds:
         if threshold.metric != key:
             continue
-        for verdict, expression in (("warn", threshold.warn), ("fail", threshold.fail)):
+        for verdict, expression in limit.both(threshold):
             value = limit.number(expression, threshold.unit, key)
-            if value is not None and expression is not None:
-                stat = reader.stat(threshold.stat)
-                found[verdict, value] = Bound(verdict, value, f"{stat} {limit.typeset(expression)}".strip())
+            if value is not None:
+                required = limit.required(expression, reader.words.verdict(verdict), reader.words.gettext)
+                text = f"{reader.stat(threshold.stat)} {required}".strip()
+                found[verdict, value] = Bound(verdict, value, text)
     return list(found.values())
 
 

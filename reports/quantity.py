@@ -61,10 +61,13 @@ def shown(value: StatValue, unit: str, key: str = "", *, limit: float | None = N
 
 
 def span(low: float, high: float, unit: str, key: str = "") -> str:
-    """An interval: `0.7–20 %`."""
-    fit = scale([high, low], unit, key)
-    first, last = fit.number(low), fit.number(high)
-    return f"{first}–{last} {fit.unit}".rstrip()
+    """An interval, each end to two significant digits or whole: `0.71–20 %`."""
+    fit = scale([high], unit, key)
+    return f"{_rough(low / fit.factor)}–{_rough(high / fit.factor)} {fit.unit}".rstrip()
+
+
+def _rough(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:

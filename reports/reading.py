@@ -129,7 +129,7 @@ class Reader:
         if decisive is not None:
             text += self._over_idle(step, report, threshold.metric, threshold.stat, decisive.labels)
         if bound is not None:
-            verdict = self.words.gettext(words.VERDICTS["fail" if bound[0] == "fail" else "warn"])
+            verdict = self.words.verdict(bound[0])
             text += f" ({limit.in_words(bound[1], verdict, _)})"
         return Fragment(text, threshold.verdict if threshold.verdict in ("fail", "warn", "error") else None)
 
@@ -173,9 +173,13 @@ def headline(metric: Metric, definition: MetricDef | None) -> tuple[str, StatVal
 
 
 def headlines(ordered: Sequence[Metric], definitions: Mapping[str, MetricDef]) -> list[Metric]:
-    """The first metrics that have a value; of several label sets the whole, else the worst."""
+    """The first metrics that have a value; of several label sets the whole, else the worst.
+
+    What a metric looked like over time (`series`) says no more in one number than the metric itself.
+    """
     chosen: dict[str, list[Metric]] = {}
-    for metric in ordered:
+    still = [metric for metric in ordered if metric.type != "series"]
+    for metric in still or ordered:
         if headline(metric, definitions.get(metric.key))[1] is not None:
             chosen.setdefault(metric.key, []).append(metric)
     return [_worst(metrics, definitions.get(key)) for key, metrics in list(chosen.items())[:HEADLINES]]
@@ -227,9 +231,14 @@ def flags_of(step: Step) -> list[str]:
 
 
 def main_series(reader: Reader, step: Step) -> list[Series]:
-    """The numeric series of the first declared metric that was sampled at least twice."""
-    sampled = reader.in_order([series for series in step.series if len(series.v) > 1 and is_numeric(series)])
+    """The series of the first declared metric that was sampled at least twice; all may have been lost."""
+    several = [series for series in step.series if len(series.v) > 1]
+    sampled = reader.in_order([each for each in several if is_numeric(each) or not any_present(each)])
     return [series for series in sampled if series.key == sampled[0].key]
+
+
+def any_present(series: Series) -> bool:
+    return any(value is not None for value in series.v)
 
 
 def is_numeric(series: Series) -> bool:

@@ -11,7 +11,7 @@ from rich.text import Text
 from ots.model.outcome import Verdict
 from ots.model.report import Report, Step
 from ots.reports import attachment, words
-from ots.reports.detail import detail
+from ots.reports.detail import detail, head
 from ots.reports.flow import flow, hanging
 from ots.reports.format import Format, View
 from ots.reports.plain import plain
@@ -39,11 +39,12 @@ def render(report: Report, view: View) -> str:
     reader = Reader(view)
     width = _width(view)
     single = report.case.version is None and len(report.steps) == 1
-    lines = _context(report, reader, width)
+    where = _context(report, reader, width)
     if single:
-        lines += detail(report.steps[0], reader, width)
+        step = report.steps[0]
+        lines = [*head(step, width), *where, *detail(step, reader, width)]
     else:
-        lines = [*_head(report, reader, width), *lines, *_steps(report, reader, width)]
+        lines = [*_head(report, reader, width), *where, *_steps(report, reader, width)]
     lines += _verdict(report, reader, width, single=single)
     lines += _next(report, reader, width, single=single)
     return _printed(lines, view, width)

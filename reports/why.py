@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ots.model.outcome import Verdict
 from ots.model.report import Report, Step
-from ots.reports import limit, words
+from ots.reports import limit
 from ots.reports.plain import plain, shorten
 from ots.reports.quantity import shown
 from ots.reports.reading import Reader, decisive_judgement, increase_under_load
@@ -66,7 +66,7 @@ def _about(step: Step, report: Report, reader: Reader) -> str:
         grown = shown(increase[0], increase[1], threshold.metric)
         text += " " + _("({increase} more than idle)").format(increase=grown)
     elif bound is not None:
-        verdict = _(words.VERDICTS["fail" if bound[0] == "fail" else "warn"])
+        verdict = reader.words.verdict(bound[0])
         text += f" ({limit.in_words(bound[1], verdict, _)})"
     return text
 

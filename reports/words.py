@@ -111,6 +111,7 @@ FLAGS = {
     "suspicious_local": N_("suspiciously fast: answered locally?"),
 }
 
+# A reason may carry an argument after a colon, which stands for {step}.
 REASONS = {
     "too_few_samples": N_("too few samples"),
     "no_samples": N_("no samples"),
@@ -127,6 +128,34 @@ REASONS = {
     "no_device": N_("no such device"),
     "no_permission": N_("right missing"),
     "borderline": N_("too close to the limit to tell"),
+    "threshold": N_("a limit was breached"),
+    "invalid": N_("no valid attempt"),
+    "attempts_failed": N_("attempts failed"),
+    "every_attempt_failed": N_("every attempt failed"),
+    "no_metric": N_("there is no such figure in the result"),
+    "missing": N_("missing"),
+    "condition_false": N_("its condition did not hold"),
+    "run_aborted": N_("the run ended before"),
+    "precheck_failed": N_("the precheck failed"),
+    "precheck_skipped": N_("the precheck failed, so nothing was run"),
+    "stopped_after": N_("stopped after {step}"),
+    "aborted_by_threshold": N_("ended early by a breached limit"),
+    "time_limit": N_("the time limit was reached"),
+    "requirement": N_("something it needs is missing"),
+    "failed_as_expected": N_("failed, as expected"),
+    "succeeded_unexpectedly": N_("succeeded although a failure was expected"),
+    "not_run": N_("not run"),
+    "not_graded": N_("not graded"),
+    "no_radio_support": N_("no radio support"),
+    "no_receiver": N_("no receiver"),
+    "no_interface": N_("no interface"),
+    "no_route": N_("no route"),
+    "not_asked": N_("not asked for"),
+    "not_wifi": N_("not a Wi-Fi interface"),
+    "not_told_by_driver": N_("the driver does not tell"),
+    "not_told_by_system": N_("the system does not tell"),
+    "not_synchronised": N_("not synchronised"),
+    "unreadable": N_("not readable ({step})"),
 }
 """Reasons that recur; any other reason is shown as it was written."""
 

@@ -1,0 +1,60 @@
+"""Records of facts (parameters, method, circumstances) as short texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ots.model.metric import Metric, Value
+from ots.reports.plain import plain
+from ots.reports.quantity import shown
+
+_UNITS = {"_seconds": "s", "_ratio": "1", "_bytes": "By", "_bits_per_second": "bit/s"}
+
+
+def texts(record: Mapping[str, Any]) -> list[str]:
+    """A record's plain facts; what is missing or nested is left out."""
+    return [
+        named(name, value)
+        for name, value in record.items()
+        if value is not None and not isinstance(value, Mapping | list | tuple)
+    ]
+
+
+def named(name: str, value: object) -> str:
+    """`loop lag p99 400 µs` from `loop_lag_p99_seconds` and 0.0004."""
+    suffix = next((suffix for suffix in _UNITS if name.endswith(suffix)), "")
+    if suffix and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{spaced(name.removesuffix(suffix))} {shown(float(value), _UNITS[suffix], name)}"
+    if isinstance(value, float):
+        value = f"{value:.4g}"
+    return f"{spaced(name)} {plain(value)}"
+
+
+def spaced(name: str) -> str:
+    return plain(name).replace("_", " ")
+
+
+def parameters(params: Mapping[str, Any]) -> list[str]:
+    """Parameters as `count 25`, without those that were left open."""
+    return [
+        f"{spaced(name)} {_listed(value)}"
+        for name, value in params.items()
+        if not (value is None or value is False or value in ("auto", "", [], {}))
+    ]
+
+
+def method(metrics: Sequence[Metric]) -> dict[str, Value]:
+    """How a step was measured: the facts that its metrics state; where they differ, those of the first."""
+    facts: dict[str, Value] = {}
+    for metric in metrics:
+        for name, value in metric.method.items():
+            if value is not None:
+                facts.setdefault(name, value)
+    return facts
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_listed(item) for item in value)
+    return plain("yes" if value is True else value)
