@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ots.clock import SystemClock
 from ots.engine.runner import Runner, run_plan
 from ots.license.policy import Refusal
 from ots.model.report import Report
@@ -36,6 +37,15 @@ async def run(made: Case, tmp_path: Path, **more: Any) -> Report:
     return await run_plan(
         planned(made, entitlement), environment(tmp_path, limit=limit), empty_report(), **more
     )
+
+
+class SteppedClock(SystemClock):
+    """The system's clock with a wall that somebody sets."""
+
+    offset = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.offset
 
 
 def verdicts(report: Report) -> dict[str, tuple[str, str | None]]:
@@ -355,6 +365,22 @@ async def test_repeated_parallel_steps_keep_their_own_watch(tmp_path: Path) -> N
     made = case([step(fake(quick), "one", repeat=2), step(fake(quick), "two"), step(fake(quick), "three")])
     report = await run(made, tmp_path)
     assert (report.run.state, report.run.reason) == ("completed", None)
+
+
+async def test_a_stepped_clock_is_seen_and_changes_no_duration(tmp_path: Path) -> None:
+    """The wall clock jumps by an hour in the middle: metrics are flagged, times stay what they were."""
+    clock = SteppedClock()
+
+    async def step_clock(ctx: Context, targets: Sequence[Target]) -> None:
+        clock.offset = 3600.0
+        ctx.record(TOOK.key, 0.5)
+
+    made = environment(tmp_path, clock=clock)
+    report = await run_plan(planned(case(step(fake(step_clock)))), made, empty_report())
+    assert "clock_step" in report.steps[0].metrics[0].quality_flags
+    assert report.run.clock["step_seconds"] == pytest.approx(3600, abs=1)
+    assert report.run.duration is not None and report.run.duration < 10
+    assert report.steps[0].duration < 10
 
 
 async def test_no_task_is_left_after_a_run(tmp_path: Path) -> None:
