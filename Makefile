@@ -41,7 +41,7 @@ layers: $(DEV)
 	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 4; exit $${PIPESTATUS[0]}
 
 fresh: $(DEV)
-	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m docs.generator --check
 
 peers: $(DEV) ## Installs, as root, the foreign programs that the tests measure against
 	@$(BIN)/python -m tests.peers.install
@@ -50,7 +50,7 @@ bench: $(DEV) ## Measures what is fast or slow, beside its peers
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 docs: $(DEV) ## Writes the generated parts anew: reference tables, command index, schemas
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generator
 
 clean: ## Removes all that the other targets made here
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
