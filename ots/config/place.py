@@ -38,6 +38,11 @@ def settings_files() -> list[Path]:
     return [*files, Path(named).expanduser()] if named else files
 
 
+def case_folders() -> list[Path]:
+    """Where cases lie that can be run by name; the user's own come first."""
+    return [user_settings().parent / "cases", SYSTEM_SETTINGS.parent / "cases"]
+
+
 def secret_folders() -> list[Path]:
     """Where secrets lie, one file each; the user's own come first."""
     return [user_settings().parent / "secrets", SYSTEM_SETTINGS.parent / "secrets"]

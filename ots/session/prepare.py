@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ots.config import settings
+from ots.config.place import case_folders
 from ots.engine.planner import Plan, plan
 from ots.license.policy import Everything
 from ots.probe import Probe
@@ -53,16 +54,36 @@ def shipped_cases() -> dict[str, str]:
     }
 
 
+def own_cases() -> dict[str, Path]:
+    """The user's own cases in the folder `cases` beside the settings, and the system's: name → file."""
+    found: dict[str, Path] = {}
+    for folder in case_folders():
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def named_cases() -> dict[str, str]:
+    """Every case that has a name, and where it comes from: `shipped` or its file. One's own win."""
+    return {
+        **dict.fromkeys(shipped_cases(), "shipped"),
+        **{name: str(path) for name, path in own_cases().items()},
+    }
+
+
 def read_case(name: str) -> tuple[str, str]:
-    """The text of a case and what to call it in messages. A path wins over a shipped name."""
+    """The text of a case and what to call it. A path wins over a name, one's own case over a shipped one."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.exists() or os.sep in name:
         return _read(path), name
+    own = own_cases()
+    if name in own:
+        return _read(own[name]), str(own[name])
     shipped = shipped_cases()
     if name in shipped:
         return (files("ots.cases") / shipped[name]).read_text("utf-8"), f"{name} (shipped)"
-    known = ", ".join(shipped)
-    raise CaseNotFound(f"no case file {name!r} and no shipped case of that name; shipped are: {known}")
+    known = ", ".join(sorted({*own, *shipped}))
+    raise CaseNotFound(f"no case file {name!r} and no case of that name; there are: {known}")
 
 
 def _read(path: Path) -> str:

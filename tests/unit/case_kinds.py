@@ -59,6 +59,7 @@ class FakeKind:
     exclusive: str = "none"
     version: int = 1
     summary: str = "Does nothing."
+    example: str = "192.0.2.1"
 
     def estimate(self, targets: Sequence[Target], params: Any) -> FakeEstimate:
         return FakeEstimate(getattr(params, "duration", 0.0) + getattr(params, "count", 0) * 0.1)
@@ -101,6 +102,7 @@ FETCH = FakeKind(
         _metric("fetch_page_goodput_ratio", "1", "attempt", ("value",)),
     ),
     exclusive="link",
+    example="http://192.0.2.1/",
 )
 LOGIN = FakeKind(
     "login",
