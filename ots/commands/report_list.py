@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
+from ots.commands.columns import cells, cut
 from ots.i18n import _
 from ots.reports.plain import plain
 from ots.store import Entry
@@ -71,21 +71,21 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         # One look at the whole column spares ten thousand looks at its cells.
         simple = "".join(raw)
         harmless = simple.isascii() and simple.isprintable()
-        cells = raw if harmless else [plain(cell) for cell in raw]
-        widths = list(map(len if harmless else _cells, cells))
+        texts = raw if harmless else [plain(cell) for cell in raw]
+        widths = list(map(len if harmless else cells, texts))
         width = max(widths)
         if position == len(rows[0]) - 1:
-            columns.append(cells)
+            columns.append(texts)
         elif width and position in _RIGHT:
-            columns.append([cell.rjust(width) for cell in cells])
+            columns.append([cell.rjust(width) for cell in texts])
         elif width:
-            columns.append([cell + " " * (width - own) for cell, own in zip(cells, widths, strict=True)])
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+            columns.append([cell + " " * (width - own) for cell, own in zip(texts, widths, strict=True)])
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
 
 
 def _finished(line: str, verdict: str, width: int | None, styles: Mapping[str, str]) -> str:
     if width is not None:
-        line = _cut(line, width)
+        line = cut(line, width)
     tone = styles.get(verdict)
     return line.replace(verdict, click.style(verdict, fg=tone, bold=tone == "red"), 1) if tone else line
 
@@ -120,24 +120,3 @@ def _local(start: str) -> str:
 
 def _ending(entry: Entry) -> str:
     return "" if entry.running else entry.reason or ""
-
-
-def _cells(text: str) -> int:
-    """Columns of a terminal that the text takes; a Chinese character takes two."""
-    return (
-        len(text)
-        if text.isascii()
-        else sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-    )
-
-
-def _padded(text: str, cells: int) -> str:
-    return text + " " * (cells - _cells(text))
-
-
-def _cut(line: str, width: int) -> str:
-    if _cells(line) <= width:
-        return line
-    while _cells(line) > width - 1:
-        line = line[:-1]
-    return line + "…"

@@ -110,6 +110,8 @@ def _place(tree: Any, name: str, source: str) -> str:
 def _flat(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Sections are opened, so that a later file overrides one value of a section and not all of it."""
     for name, value in data.items():
+        if name in SECTIONS and value is None:
+            continue
         if name in SECTIONS and isinstance(value, Mapping):
             for part, inner in value.items():
                 yield f"{name}.{part}", inner
