@@ -18,7 +18,7 @@ from ots.i18n import N_
 from ots.model.metric import Metric
 from ots.netio.http import Answer, Client, url_of
 from ots.netio.http_dialer import Way
-from ots.netio.http_params import TransferParams, way_to
+from ots.netio.http_params import SIZE_LIMIT, TransferParams, way_to
 from ots.netio.transfer import Box, Flow, Meter, StopReason, Watch, receive, together
 from ots.netio.transfer_result import Delivery, record
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
@@ -26,9 +26,6 @@ from ots.schema.quantity import Size
 from ots.stats import transfer
 
 PREFIX = "http_download"
-DURATION = 10.0
-SIZE_LIMIT = 120.0
-"""Seconds that a transfer may take that is bounded by its size alone."""
 
 
 class HTTPDownloadParams(TransferParams):
@@ -57,9 +54,7 @@ class HTTPDownloadParams(TransferParams):
     def box(self) -> Box:
         if self.whole:
             return Box(limit=self.duration or SIZE_LIMIT)
-        if self.size is not None:
-            return Box(self.duration, self.size, None if self.duration else SIZE_LIMIT)
-        return Box(self.duration or DURATION)
+        return super().box
 
 
 class HTTPDownload(Probe):
@@ -72,13 +67,10 @@ class HTTPDownload(Probe):
     exclusive = "link"
 
     def estimate(self, targets: Sequence[Target], params: HTTPDownloadParams) -> Estimate:
-        # Resolve, connect, proxy, TLS and first byte may each take their time.
-        setup = 5 * params.timeout
         received = params.size
         if params.whole and params.expect_size is not None:
             received = params.expect_size * params.connections
-        duration = params.box.duration or params.box.limit or SIZE_LIMIT
-        return Estimate(duration, received, 0, setup + duration)
+        return Estimate(params.expected, received, 0, params.longest)
 
     async def run(self, ctx: Context, targets: Sequence[Target], params: HTTPDownloadParams) -> None:
         await _Download(ctx, targets[0], params).run()
@@ -140,6 +132,7 @@ class _Download:
                 if self._params.whole:
                     self._verify(count, digest.hexdigest() if digest else None)
                     flow.finished = True
+                    flow.look()
                     return
                 if not count:
                     raise Failed("content", "transfer", "EMPTY_BODY", "the answer has no content to measure")

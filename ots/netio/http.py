@@ -70,6 +70,13 @@ class Answer:
         return self.response.content_length
 
     @property
+    def request_bytes(self) -> int:
+        """Bytes of the request's header."""
+        info = self.response.request_info
+        line = len(f"{info.method} {info.url.raw_path_qs} HTTP/1.1\r\n\r\n")
+        return line + sum(len(name) + len(value) + 4 for name, value in info.headers.items())
+
+    @property
     def content_waits(self) -> bool:
         """Whether content arrived together with the header."""
         return self.response.content.total_bytes > 0
@@ -168,6 +175,13 @@ class Client:
             return None
         found: Connection | None = handler.transport.get_extra_info("socket")
         return found
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait in this process for room in the kernel."""
+        handler = self.dialer.handler
+        transport = handler.transport if handler is not None else None
+        return transport.get_write_buffer_size() if transport is not None else 0
 
     async def close(self) -> None:
         """Ends the connection at once, whatever it was doing."""

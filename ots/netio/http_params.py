@@ -10,9 +10,14 @@ from ots.i18n import N_
 from ots.netio import proxy
 from ots.netio.http_dialer import Way
 from ots.netio.tls import client_context
+from ots.netio.transfer import Box
 from ots.probe import Context, NetworkParams, Target
 from ots.schema.quantity import Duration, Secret, Size
 from ots.stats.throughput import Warmup
+
+DURATION = 10.0
+SIZE_LIMIT = 120.0
+"""Seconds that a transfer may take that is bounded by its size alone."""
 
 
 class HTTPParams(NetworkParams):
@@ -71,6 +76,22 @@ class TransferParams(HTTPParams):
         if seconds < 0 or (self.duration is not None and seconds >= self.duration):
             raise ValueError("warmup must be shorter than duration")
         return self
+
+    @property
+    def box(self) -> Box:
+        if self.size is not None:
+            return Box(self.duration, self.size, None if self.duration else SIZE_LIMIT)
+        return Box(self.duration or DURATION)
+
+    @property
+    def expected(self) -> float:
+        """Seconds that an attempt takes unless something is in the way."""
+        return self.box.duration or self.box.limit or SIZE_LIMIT
+
+    @property
+    def longest(self) -> float:
+        """Seconds that it takes at most: each of the five phases before the first byte may use up its time."""
+        return 5 * self.timeout + self.expected
 
     @property
     def warmup_rule(self) -> Warmup:

@@ -19,7 +19,7 @@ from ots.netio.tcpinfo import Connection, TCPInfo, tcp_info
 from ots.probe import Context, Failed
 from ots.stats.throughput import Curve, Span
 
-GRAIN = 0.01
+BUCKET = 0.01
 """Seconds of a bucket of arrivals."""
 
 POINTS = 60_000
@@ -52,6 +52,13 @@ class Flow:
     info: TCPInfo | None = None
     """The last look at the connection, which survives its end."""
 
+    def look(self) -> TCPInfo | None:
+        """What the kernel says of the connection now; None if it is gone."""
+        if self.connection is None or self.connection.fileno() < 0:
+            return None
+        self.info = tcp_info(self.connection) or self.info
+        return self.info
+
     @property
     def span(self) -> Span | None:
         return None if self.begin is None or self.end is None else Span(self.begin, self.end)
@@ -60,9 +67,12 @@ class Flow:
 class Meter:
     """Counts content where it arrives. Constant in memory; after `close` nothing counts any more."""
 
-    def __init__(self, connections: int, *, size: int | None = None) -> None:
+    def __init__(self, connections: int, *, size: int | None = None, sampled: bool = False) -> None:
+        """`size` sets `full` once so many bytes have arrived. `sampled`: bytes come through `delivered`."""
         self.flows = [Flow(number) for number in range(connections)]
-        self.curve = Curve(GRAIN)
+        self._bucket = 0.0 if sampled else BUCKET
+        # Between two samples the bytes are taken to have come evenly.
+        self.curve = Curve(SAMPLE if sampled else BUCKET)
         self.full = asyncio.Event()
         self._size = size
         self._closed_at: float | None = None
@@ -110,10 +120,12 @@ class Meter:
             curve.t[-1], curve.total[-1] = t, total
             return
         if len(curve.t) >= POINTS:
-            curve.t, curve.total, curve.grain = curve.t[1::2], curve.total[1::2], curve.grain * 2
+            curve.t, curve.total = curve.t[1::2], curve.total[1::2]
+            self._bucket = max(2 * self._bucket, 2 * TICK)
+            curve.grain = max(curve.grain, self._bucket)
         curve.t.append(t)
         curve.total.append(total)
-        self._bucket_end = t + curve.grain
+        self._bucket_end = t + self._bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +196,9 @@ class Watch:
         now = self._ctx.clock.monotonic()
         self.look(now)
         self._meter.close(now)
-        self._sample(now, always=True)
+        infos = [flow.info for flow in self._meter.flows if flow.info is not None]
+        if infos and not self.rtts:
+            self.rtts.append((now, sum(info.rtt for info in infos) / len(infos)))
         try:
             self._book()
         except Failed:
@@ -224,11 +238,11 @@ class Watch:
                     retryable=True,
                 )
 
-    def _sample(self, now: float, *, always: bool = False) -> None:
-        if now - self._sampled < SAMPLE and not always:
+    def _sample(self, now: float) -> None:
+        if now - self._sampled < SAMPLE:
             return
         self._sampled = now
-        rtts = [info.rtt for flow in self._meter.flows if (info := _refresh(flow)) is not None]
+        rtts = [info.rtt for flow in self._meter.flows if (info := flow.look()) is not None]
         if rtts and any(flow.begin is not None for flow in self._meter.flows):
             self.rtts.append((now, sum(rtts) / len(rtts)))
 
@@ -265,13 +279,6 @@ class Watch:
             return
 
 
-def _refresh(flow: Flow) -> TCPInfo | None:
-    if flow.connection is None or flow.connection.fileno() < 0:
-        return None
-    flow.info = tcp_info(flow.connection) or flow.info
-    return flow.info
-
-
 async def receive(answer: Answer, flow: Flow, meter: Meter, digest: Callable[[bytes], object] | None) -> int:
     """Reads one body to its end into the meter; returns its bytes.
 
@@ -279,6 +286,7 @@ async def receive(answer: Answer, flow: Flow, meter: Meter, digest: Callable[[by
     """
     count = 0
     arrivals = answer.arrivals
+    flow.look()
     stamp = arrivals.first if answer.content_waits else None
     async for piece in answer.pieces():
         count += len(piece)

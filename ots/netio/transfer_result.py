@@ -35,6 +35,8 @@ class Delivery:
     content_bytes: int
     test_bytes: int
     cut_at: float | None = None
+    eom: float | None = None
+    """The last content's instant where it isn't that of the last span: an upload ends with the answer."""
 
 
 def record(
@@ -56,7 +58,7 @@ def record(
     def put(name: str, value: Value | None, reason: str = "not_reached") -> None:
         ctx.record(f"{prefix}_{name}", value, reason=None if value is not None else reason)
 
-    overall = whole(delivery.spans)
+    overall = _overall(delivery)
     loaded = _loaded(delivery, len(meter.flows))
     found = None
     if completed is not None and loaded is not None:
@@ -77,8 +79,15 @@ def record(
         if overall is not None:
             put("transfer_seconds", completed - overall.start)
     _timestamps(put, ctx, meter, overall)
-    _series(ctx, prefix, delivery, overall, watch)
+    _series(ctx, prefix, delivery, watch)
     _say_how(ctx, meter, watch, rule, found)
+
+
+def _overall(delivery: Delivery) -> Span | None:
+    overall = whole(delivery.spans)
+    if overall is None or delivery.eom is None:
+        return overall
+    return Span(overall.start, max(overall.end, delivery.eom))
 
 
 def _loaded(delivery: Delivery, connections: int) -> Span | None:
@@ -132,7 +141,8 @@ def _timestamps(put: Callable[..., None], ctx: Context, meter: Meter, overall: S
     stamp("eom_timestamp", [overall.end if overall else None], max)
 
 
-def _series(ctx: Context, prefix: str, delivery: Delivery, overall: Span | None, watch: Watch) -> None:
+def _series(ctx: Context, prefix: str, delivery: Delivery, watch: Watch) -> None:
+    overall = whole(delivery.spans)
     if overall is not None:
         width = _SAMPLE if overall.seconds <= _LONG else _LONG_SAMPLE
         ctx.method(sample_interval=width)

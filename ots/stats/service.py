@@ -31,7 +31,7 @@ _RATES = ("median", "mean", "min", "p10", "p90", "max", "stddev")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One attempt to use a service: when it began, its trigger points (both in seconds of one monotonic clock),
+    """One attempt to use a service: when it began and its trigger points, in seconds of one monotonic clock,
     and the content that it transferred."""
 
     outcome: Outcome

@@ -1,9 +1,9 @@
 """Throughput from bytes and instants: the common window, the warm-up, the rates of intervals.
 
-Everything is computed from one curve: how many bytes all connections together had delivered at the instants at
-which somebody looked. A sum of per-connection rates is not a rate; so the headline is the bytes of a window that
-all connections share, divided by the time between the two instants that bound it (TR-143 "period of full
-loading"). Its first part is warm-up: connections grow, and the first burst of a shaper passes at line rate.
+Everything is computed from one curve: how many bytes all connections together had delivered at the instants
+at which somebody looked. A sum of per-connection rates is not a rate; so the headline is the bytes of a
+window that all connections share, divided by the time between the two instants that bound it (TR-143 "period
+of full loading"). Its first part is warm-up: connections grow, and a shaper's first burst passes at line rate.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Headline:
     """The rate of the steady part.
 
     `warmup` says what was really done: the rule's name, or `too_short` if nothing would have been left.
-    `steady` is false if the rate was still growing at the middle of the transfer, `sufficient` is false if the
-    window is too short for its rate to be trusted.
+    `steady` is false if the rate was still growing at the middle of the transfer, `sufficient` is false if
+    the window is too short for its rate to be trusted.
     """
 
     bits_per_second: float
@@ -106,6 +106,15 @@ def whole(spans: Iterable[Span]) -> Span | None:
     if not known:
         return None
     return Span(min(span.start for span in known), max(span.end for span in known))
+
+
+def merge(curves: Sequence[Curve]) -> Curve:
+    """All connections together, from the curve of each on one clock."""
+    merged = Curve(max((curve.grain for curve in curves), default=0.0))
+    for t in sorted({t for curve in curves for t in curve.t}):
+        merged.t.append(t)
+        merged.total.append(round(sum(curve.at(t) for curve in curves)))
+    return merged
 
 
 def rate(curve: Curve, span: Span) -> tuple[float, Span, int] | None:
@@ -206,7 +215,7 @@ def interval_rates(curve: Curve, span: Span, width: float) -> list[tuple[float, 
 
 
 def grouped(rates: Sequence[float], width: float, report: float) -> list[float]:
-    """Means of neighbouring intervals: rates sampled every `width` seconds, reported every `report` seconds."""
+    """Means of neighbouring intervals: rates sampled every `width` seconds, reported every `report`."""
     count = max(1, round(report / width))
     whole_groups = len(rates) // count
     if not whole_groups:

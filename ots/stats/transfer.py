@@ -1,7 +1,7 @@
 """The KPIs of a large transfer (TR-143, RFC 6349), the same for HTTP and FTP, down and up.
 
-The key begins with the service's prefix (`http_download`). A probe records the attempt's values under these keys;
-`metrics` makes the step's metrics from them.
+The key begins with the service's prefix (`http_download`). A probe records the attempt's values under these
+keys; `metrics` makes the step's metrics from them.
 """
 
 from __future__ import annotations
@@ -85,15 +85,6 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             kind="series",
         ),
         metric(
-            "time_to_first_byte_seconds",
-            "s",
-            "Time to first byte",
-            "request sent (T4) to first content (T5)",
-            _HAR,
-            _LATENCY,
-            "lower",
-        ),
-        metric(
             "transfer_seconds",
             "s",
             "Transfer time",
@@ -146,7 +137,19 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             "project",
         ),
     ]
-    if direction == "up":
+    if direction == "down":
+        own.append(
+            metric(
+                "time_to_first_byte_seconds",
+                "s",
+                "Time to first byte",
+                "request sent (T4) to first content (T5)",
+                _HAR,
+                _LATENCY,
+                "lower",
+            )
+        )
+    else:
         own.append(
             metric(
                 "tcp_retransmits_ratio",

@@ -83,7 +83,7 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder in which this very `ots` was found before all others: a checkout isn't installed."""
+    """Ours, and first of all the folder where this very `ots` was found: a checkout isn't installed."""
     home = str(Path(ots.__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{home}{os.pathsep}{known}" if known else home}

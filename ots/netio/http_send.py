@@ -1,0 +1,151 @@
+"""One connection's upload: its body, and how much of it has really been delivered.
+
+Bytes handed to the kernel are not uploaded. Until the peer answers, what counts is what the peer's TCP has
+acknowledged; when it answers, what it says that it received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from ots.clock import Clock
+from ots.netio.http import Client
+from ots.netio.payload import PieceSize, RandomPage
+from ots.netio.tcpinfo import unacknowledged
+from ots.netio.transfer import Flow
+from ots.stats.throughput import Curve
+
+MAX_ANSWER = 8 << 20
+
+_TLS_RECORD = 16384 / 16406
+"""Content in a full TLS 1.3 record (RFC 8446 §5.2): header 5, type 1, tag 16."""
+
+
+class Sending:
+    """The body of one connection. `share` is its size, None if it ends only when `cut()` says so."""
+
+    def __init__(
+        self,
+        client: Client,
+        flow: Flow,
+        page: RandomPage,
+        clock: Clock,
+        cut: Callable[[], bool],
+        *,
+        share: int | None,
+        chunked: bool,
+        tls: bool,
+    ) -> None:
+        self.handed = 0
+        self.framing = 0
+        self.flow = flow
+        self._client = client
+        self._page = page
+        self._clock = clock
+        self._cut = cut
+        self._share = share
+        self._chunked = chunked
+        self._tls = tls
+        self._base = 0
+        self._ended = False
+        self._confirmed: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """All of the body has been handed over."""
+        return self._ended or (not self._chunked and self.handed == self._share)
+
+    async def body(self) -> AsyncIterator[memoryview]:
+        """Random pieces, larger as long as the path swallows them quickly."""
+        self._begin()
+        size = PieceSize()
+        while not self._cut() and (self._share is None or self.handed < self._share):
+            left = size.bytes if self._share is None else min(size.bytes, self._share - self.handed)
+            piece = self._page.piece(left)
+            self.handed += left
+            if self._chunked:
+                self.framing += len(f"{left:x}") + 4
+            before = self._clock.monotonic()
+            yield piece
+            now = self._clock.monotonic()
+            if self.flow.begin is None:
+                self.flow.begin = self.flow.end = now
+            size.adapt(now - before)
+            # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
+            await asyncio.sleep(0)
+        if self._chunked:
+            self.framing += 5
+        self._ended = True
+
+    def delivered(self) -> int:
+        """Content bytes that have arrived as far as anybody can know."""
+        if self._confirmed is not None:
+            return self._confirmed
+        acked = self._acknowledged()
+        if acked is None or not self.handed:
+            return self.flow.bytes
+        content = (acked - self._base) * self.handed / (self.handed + self.framing)
+        return max(0, min(self.handed, int(content * _TLS_RECORD if self._tls else content)))
+
+    def confirm(self, count: int) -> None:
+        """The peer's application has it."""
+        self._confirmed = count
+
+    def drained(self) -> bool:
+        """Everything is handed over and acknowledged: now it is the peer's turn."""
+        connection = self.flow.connection
+        if not self.complete or connection is None or connection.fileno() < 0:
+            return False
+        return not self._client.unsent and not unacknowledged(connection)
+
+    def _begin(self) -> None:
+        """Notes where the count of acknowledged bytes stands: the TLS handshake isn't content."""
+        self.flow.connection = connection = self._client.connection
+        self.flow.connect_start = self._client.dialer.connect_start
+        self.flow.connected = self._client.dialer.connected
+        self.flow.requested = self._client.request_sent
+        acked = self._acknowledged()
+        if acked is not None and connection is not None:
+            self._base = acked + (unacknowledged(connection) or 0)
+
+    def _acknowledged(self) -> int | None:
+        info = self.flow.look()
+        return None if info is None else info.bytes_acked
+
+
+class PeerSeries(msgspec.Struct):
+    """When how much had arrived, on the peer's monotonic clock."""
+
+    t: list[float]
+    bytes: list[int]
+
+
+class PeerAnswer(msgspec.Struct):
+    """What a peer of ours answers to an upload."""
+
+    received_bytes: int
+    grain: float
+    series: PeerSeries
+
+    def curve(self) -> Curve | None:
+        """The series, if it is one: ascending, and ending with the count."""
+        t, total = self.series.t, self.series.bytes
+        if len(t) != len(total) or len(t) < 2 or not 0 < self.grain <= 1 or total[-1] != self.received_bytes:
+            return None
+        if any(b <= a for a, b in zip(t, t[1:], strict=False)) or total[0] < 0:
+            return None
+        if any(b < a for a, b in zip(total, total[1:], strict=False)):
+            return None
+        return Curve(self.grain, t, total)
+
+
+def peer_answer(body: bytes) -> PeerAnswer | None:
+    """The answer of a peer that counts, or None: other servers answer whatever they like."""
+    try:
+        answer = msgspec.json.decode(body, type=PeerAnswer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return answer if answer.received_bytes >= 0 else None
