@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from ots.session.identity import uuid7
 from ots.session.signals import stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
+
+log = logging.getLogger("ots.session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,17 @@ def execute(
                 )
             )
         sink.finish(report)
+    _keep_within_limits(store, settings, clock)
     return Result(report, sink.failure)
+
+
+def _keep_within_limits(store: Store, settings: Settings, clock: Clock) -> None:
+    """Deletes old reports beyond the settings' caps; that it can't is no fault of this run."""
+    kept = settings.retention
+    try:
+        store.prune(max_bytes=kept.max_size, max_age=kept.max_age, now=clock.wall())
+    except StoreError as error:
+        log.warning("Old reports could not be deleted: %s", error)
 
 
 def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Report:
