@@ -64,6 +64,8 @@ class RunWriter:
 
         Returns the bytes that were stored: the canonical form of the report.
         """
+        if report.run.state not in ("completed", "aborted"):
+            raise ValueError(f"a run that is {report.run.state} has not finished")
         with self._store.writing() as database:
             document = put_document(database, self._row, report)
         self.release(remove=True)
