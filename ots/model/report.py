@@ -170,7 +170,10 @@ class DataUse(msgspec.Struct, kw_only=True):
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One execution. `start` and `end` are RFC 3339 UTC labels; `duration` is from the monotonic clock."""
+    """One execution. `start` and `end` are RFC 3339 UTC labels; `duration` is from the monotonic clock.
+
+    Both are null while it runs, and for ever where its process was killed: nobody saw the end.
+    """
 
     run_id: str
     state: RunState

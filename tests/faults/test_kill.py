@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import subprocess
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.command_line import CommandLine
 
 CASE = """\
 ots: 1
@@ -47,73 +47,37 @@ def case(tmp_path: Path, listener: int) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "OTS_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path), "OTS_LANG": "en"}
+def ots(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
 
 
-def ots(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ots", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def begin(environment: dict[str, str], case: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ots", "run", str(case)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def reports(environment: dict[str, str]) -> list[dict[str, Any]]:
-    listed = ots(environment, "report", "list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    rows: list[dict[str, Any]] = json.loads(listed.stdout)["reports"]
-    return rows
-
-
-def shown(environment: dict[str, str], reference: str) -> dict[str, Any]:
-    result = ots(environment, "report", "export", reference, "--format", "json")
-    assert result.returncode == 0, result.stderr
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
-
-
-def wait_for_steps(environment: dict[str, str], process: subprocess.Popen[str], n: int) -> None:
+def wait_for_steps(ots: CommandLine, process: subprocess.Popen[str], n: int) -> None:
     """Returns when the running report holds n finished steps."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        rows = reports(environment)
-        if rows and len(shown(environment, "last")["steps"]) >= n:
+        if ots.reports() and len(ots.report()["steps"]) >= n:
             return
     pytest.fail("the run did not get that far")
 
 
-def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, environment: dict[str, str]) -> None:
+def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: CommandLine) -> None:
     """Every report that had begun is readable and closed as killed; the run after the last kill works."""
     moments = random.Random(20)
     finished = 0
     for _ in range(KILLS):
-        process = begin(environment, case)
+        process = ots.begin("run", str(case))
         try:
             process.wait(timeout=moments.uniform(0.3, 1.8))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         process.communicate()
-    rows = reports(environment)
+    rows = ots.reports()
     assert rows, "no run got as far as its report"
     for row in rows:
-        document = shown(environment, row["report_id"])
+        document = ots.report(row["report_id"])
         assert document["run"]["state"] == "aborted"
         assert document["run"]["reason"] == "killed"
-        assert document["run"]["end"] is not None
+        assert document["run"]["end"] is None
         for step in document["steps"]:
             assert step["outcome"] == "success"
             finished += 1
@@ -121,9 +85,9 @@ def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, environ
     assert len({row["seq"] for row in rows}) == len(rows)
     short = case.with_name("short.yaml")
     short.write_text("\n".join(line for line in case.read_text().splitlines() if "id: long" not in line))
-    result = ots(environment, "run", str(short))
+    result = ots.run("run", str(short))
     assert result.returncode == 0, result.stderr
-    assert reports(environment)[0]["state"] == "completed"
+    assert ots.reports()[0]["state"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -131,16 +95,16 @@ def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, environ
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_a_signal_gives_a_valid_partial_report_and_its_exit_code(
-    number: signal.Signals, code: int, reason: str, case: Path, environment: dict[str, str]
+    number: signal.Signals, code: int, reason: str, case: Path, ots: CommandLine
 ) -> None:
     """The steps that had ended keep their results, the one that ran is cancelled with its samples."""
-    process = begin(environment, case)
-    wait_for_steps(environment, process, 4)
+    process = ots.begin("run", str(case))
+    wait_for_steps(ots, process, 4)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == code, err
     assert "Traceback" not in out + err
-    document = shown(environment, "last")
+    document = ots.report()
     assert (document["run"]["state"], document["run"]["reason"]) == ("aborted", reason)
     assert [step["id"] for step in document["steps"]] == ["one", "two", "three", "four", "long"]
     assert [step["outcome"] for step in document["steps"][:4]] == ["success"] * 4
@@ -148,15 +112,33 @@ def test_a_signal_gives_a_valid_partial_report_and_its_exit_code(
     assert last["error"] is None or last["error"]["class"] == "cancelled"
 
 
-def test_a_signal_before_anything_ran_leaves_nothing_broken(case: Path, environment: dict[str, str]) -> None:
+STARTED = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("up", flush=True)
+runpy.run_module("ots", run_name="__main__", alter_sys=True)
+"""
+"""Python's own start-up can't be made quiet; from here on it is ours."""
+
+
+def test_a_signal_before_anything_ran_leaves_nothing_broken(case: Path, ots: CommandLine) -> None:
     """Ctrl-C in the first instants: no traceback, and the store works afterwards."""
     moments = random.Random(7)
     for _ in range(10):
-        process = begin(environment, case)
+        process = subprocess.Popen(
+            [sys.executable, "-c", STARTED, "run", str(case)],
+            env=ots.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
         try:
-            process.wait(timeout=moments.uniform(0.0, 0.6))
+            process.wait(timeout=moments.uniform(0.0, 0.8))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
         _out, err = process.communicate(timeout=20)
         assert process.returncode in (130, -signal.SIGINT), err
-    reports(environment)
+        assert "Traceback" not in err
+    ots.reports()
