@@ -21,7 +21,7 @@ from pydantic import Field
 from ots.i18n import N_, _
 from ots.model.metric import Metric, MetricDef
 from ots.netio.connection_metrics import CONNECT_FAILURE_RATIO, TCP_CONNECT_SECONDS
-from ots.netio.dial import DialFailed
+from ots.netio.dial import DialFailed, connect_time
 from ots.netio.pooling import by_target
 from ots.netio.repetition import Samples, paced
 from ots.netio.tcpinfo import tcp_info
@@ -130,13 +130,11 @@ class TcpConnect(Probe):
 
 
 def _record_success(ctx: Context, start: float, connection: socket.socket) -> None:
-    seconds, stamps = ctx.clock.monotonic() - start, "user"
+    seconds, stamps = connect_time(connection, ctx.clock.monotonic() - start)
+    ctx.method(stamps=stamps)
     info = tcp_info(connection)
     if info is not None:
         ctx.record("tcp_syn_retransmits", info.retransmits, t=start)
-        if not info.retransmits and 0 < info.rtt < seconds:
-            seconds, stamps = info.rtt, "kernel"
-    ctx.method(stamps=stamps)
     ctx.record("tcp_connect_seconds", seconds, t=start)
     ctx.record("port_state", "open", t=start)
 

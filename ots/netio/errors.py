@@ -79,12 +79,15 @@ _VERIFY_CODES = {
 }
 """OpenSSL's X509_V_ERR_… by number (openssl/x509_vfy.h)."""
 
-NAME_MISMATCH_CODES = frozenset({62, 63, 64})
-"""Verification codes that say: not this host. (63 is an e-mail address.)"""
-
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13|TLS)_(?:ALERT_)?(\w+)")
 _NEWER_ALERTS = {"MISSING_EXTENSION": 109, "CERTIFICATE_REQUIRED": 116, "NO_APPLICATION_PROTOCOL": 120}
 """Alerts of RFC 8446 and RFC 7301 that `ssl.AlertDescription` doesn't list."""
+
+
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
+
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+"""How the code of a certificate that did not pass begins."""
 
 
 def classify(error: BaseException, phase: Phase, message: str = "") -> Failed:
@@ -97,7 +100,8 @@ def classify(error: BaseException, phase: Phase, message: str = "") -> Failed:
     if isinstance(error, Failed):
         return error
     if isinstance(error, ssl.SSLError):
-        return Failed("tls", phase, tls_code(error), message or str(error))
+        code = tls_code(error)
+        return Failed("tls", phase, code, message or _tls_text(error, code))
     if isinstance(error, socket.gaierror):
         return _of_resolver(error, message)
     if isinstance(error, TimeoutError):
@@ -116,7 +120,7 @@ def tls_code(error: ssl.SSLError) -> str:
     """`CERTIFICATE_VERIFY_FAILED: CERT_HAS_EXPIRED`, `TLS alert 40`, or OpenSSL's name of the reason."""
     if isinstance(error, ssl.SSLCertVerificationError):
         number = error.verify_code
-        return f"CERTIFICATE_VERIFY_FAILED: {_VERIFY_CODES.get(number, number)}"
+        return f"{CERTIFICATE}: {_VERIFY_CODES.get(number, number)}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "EOF"
     reason = error.reason or ""
@@ -128,6 +132,17 @@ def tls_code(error: ssl.SSLError) -> str:
         if number:
             return f"TLS alert {number}"
     return reason or "TLS"
+
+
+def _tls_text(error: ssl.SSLError, code: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message.rstrip('.')}"
+    if code == "EOF":
+        return "the connection was closed during the handshake"
+    reason = (error.reason or "unknown").replace("_", " ").lower()
+    if code in _NOT_TLS:
+        return f"the answer is not TLS ({reason})"
+    return f"{code} ({reason})" if code.startswith("TLS alert") else reason
 
 
 def _of_system(number: int, phase: Phase, message: str) -> Failed:

@@ -64,7 +64,7 @@ async def shake_hands(
 ) -> TLSStream:
     """Wraps a connected non-blocking socket. Takes it over: on failure it is closed.
 
-    `facts` of the stream: `rtts`, the flights that were sent and waited for until data might flow (None where
+    `facts` of the stream: `rtts`, the flights that were sent and answered until data might flow (None where
     the kernel doesn't count written bytes), and `resumed`.
     """
     wrapped: ssl.SSLSocket | None = None
@@ -87,7 +87,7 @@ async def shake_hands(
         version=wrapped.version() or "unknown",
         cipher=cipher[0] if cipher else "unknown",
         alpn=wrapped.selected_alpn_protocol(),
-        facts={"rtts": rtts, "resumed": bool(wrapped.session_reused)},
+        facts={"rtts": _at_least(rtts, wrapped), "resumed": bool(wrapped.session_reused)},
     )
 
 
@@ -105,6 +105,13 @@ async def _drive(sock: ssl.SSLSocket, clock: Clock, until: float) -> tuple[float
             await readable(sock, clock, until)
         except ssl.SSLWantWriteError:
             await writable(sock, clock, until)
+
+
+def _at_least(waits: int | None, sock: ssl.SSLSocket) -> int | None:
+    """The flights answered: an answer that was there before we looked cost no wait, but a round trip all the
+    same. TLS 1.3 needs one, TLS 1.2 and older two, or one to resume (RFC 8446 §2, RFC 5246 §7.3)."""
+    least = 1 if sock.version() == "TLSv1.3" or sock.session_reused else 2
+    return None if waits is None else max(waits, least)
 
 
 def _written(sock: socket.socket) -> int | None:
