@@ -121,6 +121,23 @@ def new(kinds: tuple[str, ...], case_id: str | None, output: Path | None) -> Non
     click.echo(_("{path} is written; check it with: ots cases check {path}").format(path=output))
 
 
+@command.command(
+    "schema", help=_("Print the JSON Schema of a case with the probes installed here, for editors.")
+)
+@click.option("--built-in", is_flag=True, help=_("Without third parties' probes: what ships as case-1.json."))
+def schema(built_in: bool) -> None:
+    from ots.registry import kinds
+    from ots.schema.publish import case_schema
+
+    known = kinds()
+    probes = {
+        probe.kind: probe
+        for probe in known.usable()
+        if not built_in or known.origin(probe.kind).distribution == "built-in"
+    }
+    print_json(case_schema(probes))
+
+
 def _load(name: str, variables: dict[str, str]) -> Case:
     from ots.registry import kinds
     from ots.schema.load import load_case

@@ -17,7 +17,7 @@ _WIDTH = 100
 
 
 def template(kinds: Sequence[Kind], case_id: str, schema: str) -> str:
-    """A case with a step for each kind, that loads as it stands. `schema` is where editors find the schema."""
+    """A case with a step for each kind, that loads as it stands; editors find `schema` by its first line."""
     lines = [
         f"# yaml-language-server: $schema={schema}",
         "# Check it:  ots cases check FILE      Run it:  ots run FILE      Look first:  ots run FILE --plan",
@@ -44,7 +44,7 @@ def _step(kind: Kind) -> Iterator[str]:
     if fields:
         required = any(field.is_required() for field in fields.values())
         yield (
-            "    params:" if required else "    # params:    # take the # away before what you want to change"
+            "    params:" if required else "    # params:    # take '# ' away before what you want to change"
         )
         for name, field in fields.items():
             yield from _param(name, field)
