@@ -209,7 +209,7 @@ class Runner:
                 await asyncio.wait({task})
         if task.cancelled():
             if self._stopped is None:
-                own.end_of_load()
+                own.end_of_load(succeeded=load.succeeded())
             await self._publish(planned)
             self._env.watcher.step_ended(planned, self._report.steps[planned.position])
         else:

@@ -197,8 +197,14 @@ class StepRun:
             recorder.end(t, error)
             self._recorders.append(recorder)
 
-    def end_of_load(self) -> None:
-        """Turns a cancellation by the end of the accompanied step into a success of what was measured."""
+    def end_of_load(self, *, succeeded: bool) -> None:
+        """Turns a cancellation by the end of the accompanied step into a success of what was measured.
+
+        Without a load that succeeded there is nothing to turn: the figures would be those of an idle link.
+        """
+        if not succeeded:
+            self._reason = "no_load"
+            return
         for recorder in self._recorders:
             if recorder.error is not None and recorder.error.class_ == "cancelled" and recorder.columns:
                 recorder.error = None

@@ -235,6 +235,25 @@ async def test_a_companion_of_a_load_that_never_ran_is_skipped(tmp_path: Path) -
     assert verdicts(report)["loaded"] == ("skipped", "no_load")
 
 
+async def test_a_companion_of_a_load_that_failed_says_nothing_about_load(tmp_path: Path) -> None:
+    """Its samples stay in the report, but it ends as an error with the reason `no_load`."""
+    companion_runs = asyncio.Event()
+
+    async def load(ctx: Context, targets: Sequence[Target]) -> None:
+        async with asyncio.timeout(5):
+            await companion_runs.wait()
+        raise Failed("refused", "connect", "ECONNREFUSED")
+
+    async def watch(ctx: Context, targets: Sequence[Target]) -> None:
+        ctx.record(TOOK.key, 0.5)
+        companion_runs.set()
+        await asyncio.Event().wait()
+
+    report = await run(case(step(fake(load), "down"), step(fake(watch), "loaded", during="down")), tmp_path)
+    assert verdicts(report)["loaded"] == ("error", "no_load")
+    assert report.steps[1].series[0].v == [0.5]
+
+
 async def test_a_condition_decides_on_what_came_before(tmp_path: Path) -> None:
     """`when` sees verdicts; a step it excludes is skipped with the reason."""
     made = case(
