@@ -8,7 +8,12 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2 or 5 × 10ⁿ, the last one at or above `high`; `about` so many."""
+    """Multiples of 1, 2 or 5 × 10ⁿ, the last one at or above `high`; `about` so many, at least two.
+
+    Where everything is one value (a counter that stayed at zero), the axis goes one unit beyond it.
+    """
+    if high <= low:
+        high = low + 1.0
     step = _round_step((high - low) / max(1, about))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(step * position, 12) for position in range(first, last + 1)]
