@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import shutil
-import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from pydantic import Field
 from ots.i18n import N_, _
 from ots.model.metric import Metric
 from ots.netio import icmp_socket
+from ots.netio.binding import interface_index
 from ots.netio.icmp import Stream, schedule
 from ots.netio.icmp_packet import HEADER_BYTES, IP_HEADER_BYTES, TOKEN_BYTES
 from ots.netio.icmp_session import EchoSession
@@ -140,7 +140,8 @@ class Ping(Probe):
             if sockets is None:
                 await _by_program(ctx, reached, params)
             else:
-                await _by_socket(ctx, reached, sockets, params)
+                usable = [entry for entry in reached if entry[1][0].family in sockets]
+                await _by_socket(ctx, usable, sockets, params)
 
     def summarise(self, attempts: Sequence[AttemptData], params: PingParams) -> list[Metric]:
         return published.summarise(attempts, params.segment)
@@ -209,9 +210,7 @@ def _sweepable(target: Target, params: PingParams) -> list[Address]:
     family: Family = "4" if target.network.version == 4 else "6"
     if params.family not in ("auto", family):
         raise Failed("config", "config", "FAMILY", f"{target.text} is IPv{family}, asked is {params.family}")
-    scope = (
-        socket.if_nametoindex(params.interface) if params.interface and target.network.is_link_local else 0
-    )
+    scope = interface_index(params.interface) if params.interface and target.network.is_link_local else 0
     return [Address(str(ip), family, str(ip), 0.0, scope) for ip in target.network.hosts()]
 
 
@@ -222,7 +221,10 @@ def _refuse_groups(address: Address) -> None:
 
 
 def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) -> Sockets | None:
-    """A socket for each family needed, bound and configured; None if the ping program is to be used."""
+    """A bound and configured socket for each family; None if the ping program is to be used instead.
+
+    A family that this machine hasn't got ends the attempts of its targets and is left out.
+    """
     if params.socket == "system":
         return None
     options = icmp_socket.Options(params.ttl, params.dscp, params.df)
@@ -231,9 +233,13 @@ def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) 
         try:
             opened = stack.enter_context(icmp_socket.open_socket(family, params.socket, options))
         except Failed as failure:
-            if failure.error.class_ == "permission" and params.socket == "auto" and shutil.which("ping"):
-                return None
-            raise
+            if failure.error.class_ == "permission":
+                if params.socket == "auto" and shutil.which("ping"):
+                    return None
+                raise
+            for target in (target for target, addresses in reached if addresses[0].family == family):
+                ctx.failed(target.text, failure)
+            continue
         ctx.net.bind(opened.socket, params.route)
         sockets[family] = opened
     return sockets
@@ -241,7 +247,8 @@ def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) 
 
 async def _by_socket(ctx: Context, reached: Reached, sockets: Sockets, params: PingParams) -> None:
     streams = _streams([target for target, addresses in reached], params)
-    record = _recorder(ctx, reached, streams, params)
+    kinds = {family: opened.kind for family, opened in sockets.items()}
+    record = _recorder(ctx, reached, streams, params, kinds)
     session = EchoSession(
         record.destinations,
         schedule(streams),
@@ -250,8 +257,6 @@ async def _by_socket(ctx: Context, reached: Reached, sockets: Sockets, params: P
         timeout=params.timeout,
         clock=ctx.clock,
     )
-    for target, addresses in reached:
-        ctx.method(target=target.text, socket=sockets[addresses[0].family].kind)
     try:
         await session.run(record.deliver)
     finally:
@@ -263,23 +268,20 @@ async def _by_socket(ctx: Context, reached: Reached, sockets: Sockets, params: P
 
 async def _by_program(ctx: Context, reached: Reached, params: PingParams) -> None:
     """Hosts only: one program for each of thousands of addresses would measure the machine."""
-    for target, addresses in reached:
-        if target.network is not None:
-            ctx.failed(
-                target.text,
-                Failed(
-                    "permission",
-                    "connect",
-                    "EPERM",
-                    "a network can't be swept with the system's ping program",
-                    remedy=icmp_socket.REMEDY,
-                ),
-            )
+    for target in (target for target, addresses in reached if target.network is not None):
+        ctx.failed(
+            target.text,
+            Failed(
+                "permission",
+                "connect",
+                "EPERM",
+                "a network can't be swept with the system's ping program",
+                remedy=icmp_socket.REMEDY,
+            ),
+        )
     hosts = [(target, addresses) for target, addresses in reached if target.network is None]
     streams = _streams([target for target, addresses in hosts], params)
-    record = _recorder(ctx, hosts, streams, params)
-    for target, addresses in hosts:
-        ctx.method(target=target.text, socket="system")
+    record = _recorder(ctx, hosts, streams, params, {"4": "system", "6": "system"})
     run = SystemPing(
         record.destinations,
         count=params.requests,
@@ -297,7 +299,13 @@ async def _by_program(ctx: Context, reached: Reached, params: PingParams) -> Non
     record.judge()
 
 
-def _recorder(ctx: Context, reached: Reached, streams: Sequence[Stream], params: PingParams) -> EchoRecord:
+def _recorder(
+    ctx: Context,
+    reached: Reached,
+    streams: Sequence[Stream],
+    params: PingParams,
+    kinds: Mapping[Family, str],
+) -> EchoRecord:
     """The recorder, after saying how each target is measured."""
     for (target, addresses), stream in zip(reached, streams, strict=True):
         family = addresses[0].family
@@ -305,6 +313,7 @@ def _recorder(ctx: Context, reached: Reached, streams: Sequence[Stream], params:
             target=target.text,
             address=addresses[0].ip if target.network is None else None,
             family=family,
+            socket=kinds[family],
             interface=params.interface,
             source=params.source,
             size=params.size,

@@ -367,6 +367,7 @@ def _send_failure(error: OSError) -> Failed:
             "the packet is larger than the path allows and must not be cut up",
             remedy=N_("Ask for a smaller size, or allow fragmentation (df: false)."),
         )
-    if error.errno == errno.EACCES:
-        return Failed("unreachable", "request", code, "a route or a rule of this machine prohibits it")
+    if error.errno in (errno.EACCES, errno.EINVAL):
+        # EACCES is how the kernel reports a prohibiting route, EINVAL a black hole.
+        return Failed("unreachable", "request", code, "a route of this machine refuses the address")
     return classify(error, "request")

@@ -20,6 +20,7 @@ from typing import Literal
 from icmplib import ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissionError
 
 from ots.i18n import N_
+from ots.netio.errors import classify
 from ots.netio.icmp_packet import ECHO_REPLY, ERRORS
 from ots.probe import Failed
 
@@ -105,7 +106,8 @@ class ICMPSocket:
         except SocketPermissionError as error:
             raise PermissionError(errno.EPERM, str(error)) from None
         except ICMPSocketError as error:
-            raise Failed("resource", "connect", "ICMP", f"no {kind} ICMP socket: {error}") from None
+            cause = error.__context__
+            raise classify(cause if isinstance(cause, OSError) else error, "connect") from None
         self.socket: socket.socket = self._owner.sock
         self.socket.setblocking(False)
         self._level = socket.IPPROTO_IP if family == "4" else socket.IPPROTO_IPV6

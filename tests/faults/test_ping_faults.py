@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from tests.peers.require import require
 from tests.ping_lab import Lab, lab
 
 pytestmark = pytest.mark.netns
@@ -215,18 +217,14 @@ def test_a_socket_without_the_right_is_a_permission_error_with_its_remedy(pair: 
 def test_no_right_and_no_program_is_a_missing_requirement(pair: Lab) -> None:
     """With neither socket nor ping program the requirement says so; with a program it is satisfied."""
     code = "from ots.probes.ping import Ping; print(Ping.requires[0].missing())"
-    import sys
-
-    from tests.peers.require import require
-
     user = [require("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]
-    bare = pair.run("near", *user, "env", "PATH=/nonexistent", sys.executable, "-c", code)
+    bare = pair.run("near", *user, sys.executable, "-c", code, path="/nonexistent")
     assert bare.strip() == "no right to open an ICMP socket, and no ping program"
     assert pair.run("near", *user, sys.executable, "-c", code).strip() == "None"
 
 
 def test_cancelled_in_the_middle_it_keeps_what_it_has(pair: Lab) -> None:
-    """A cancellation leaves no socket and no thread, keeps the samples, and counts nothing in flight as lost."""
+    """Cancelled, it leaves no socket and no thread, keeps the samples, and what is on its way is not lost."""
     pair.responder("far", "silent")
     result = pair.ping(
         "near",
