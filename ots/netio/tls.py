@@ -34,12 +34,12 @@ def client_context(
 ) -> ssl.SSLContext:
     """A client's context without session tickets. `Failed`, class `config`, if `ca_file` can't be used.
 
-    `ca_file` (PEM) takes the place of the machine's certificate authorities.
+    `ca_file` (PEM) takes the place of the machine's certificate authorities; empty is none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = verify and check_name
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-    if ca_file is not None:
+    if ca_file:
         _load_authorities(context, str(ca_file))
     elif verify:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
