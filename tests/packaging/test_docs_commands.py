@@ -1,8 +1,8 @@
 """Every command in the README and the guide runs, with the exit code that the text promises.
 
-In a fenced block `console` or `sh`, a line that starts with `$ ` is a command. It runs in a home of its own, the
-addresses of the text replaced by those of the embedded peers. A comment at the line's end promises another exit
-code than 0: `# exit 1`. What clones the repository or calls make is tested elsewhere.
+In a fenced block `console` or `sh`, a line that starts with `$ ` is a command. It runs in a home of its own,
+the addresses of the text replaced by those of the embedded peers. A comment at the end of the line promises an
+exit code other than 0: `# exit 1`. What clones the repository or calls make is tested elsewhere.
 """
 
 from __future__ import annotations
