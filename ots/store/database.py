@@ -141,6 +141,9 @@ def _open(path: Path, options: str = "") -> sqlite3.Connection:
         try:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            # Distributions build SQLite so that a deletion overwrites what it frees. On a full disk that is
+            # one write too many: deleting must work there.
+            connection.execute("PRAGMA secure_delete=FAST")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             connection.close()
@@ -218,36 +221,11 @@ def _readable(path: Path) -> bool:
 
 
 def _salvage(aside: Path, fresh: sqlite3.Connection) -> int:
-    """Copies the rows that can be read, from both ends towards the damage."""
-    tables = ("counter", "report", "document", "head", "step", "artifact")
+    from ots.store.salvage import salvage
+
     try:
         source = _open(aside, "mode=ro")
     except StoreError:
         return 0
-    with closing(source):
-        fresh.execute("PRAGMA foreign_keys=OFF")
-        with transaction(fresh):
-            for table in tables:
-                for direction in ("ASC", "DESC"):
-                    with suppress(sqlite3.Error):
-                        _copy(source, fresh, table, direction)
-            # A report without its document, or a document without its report, is no use to anybody.
-            fresh.execute(
-                "DELETE FROM report WHERE id NOT IN (SELECT id FROM document) "
-                "AND id NOT IN (SELECT id FROM head)"
-            )
-            for table in tables[2:]:
-                fresh.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM report)")
-            fresh.execute(
-                "INSERT INTO counter SELECT agent_id, max(seq) FROM report WHERE true GROUP BY agent_id "
-                "ON CONFLICT (agent_id) DO UPDATE SET last = max(last, excluded.last)"
-            )
-        fresh.execute("PRAGMA foreign_keys=ON")
-        return int(fresh.execute("SELECT count(*) FROM report").fetchone()[0])
-
-
-def _copy(source: sqlite3.Connection, fresh: sqlite3.Connection, table: str, direction: str) -> None:
-    order = "agent_id" if table == "counter" else "id"
-    for row in source.execute(f"SELECT * FROM {table} ORDER BY {order} {direction}"):
-        marks = ", ".join("?" * len(row))
-        fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+    with closing(source), transaction(fresh):
+        return salvage(source, fresh)
