@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         kinds = {kind.replace("_", "-"): summary for kind, summary in KINDS.items()}
-        for title, commands in {"Measure now: ots KIND TARGET": kinds, **SECTIONS}.items():
+        for title, commands in {"Measure now (ots KIND TARGET)": kinds, **SECTIONS}.items():
             rows = [(name, _(summary)) for name, summary in commands.items()]
             with formatter.section(_(title)):
                 formatter.write_dl(rows)
@@ -60,8 +60,13 @@ class LazyGroup(click.Group):
             raise CommandError(f"{message}; {hint}") from None
 
 
+_LANGUAGE_GIVEN = "ots.language_given"
+
+
 def _choose_language(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-    i18n.choose(value)
+    if value is not None:
+        ctx.meta[_LANGUAGE_GIVEN] = True
+        i18n.choose(value)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -91,6 +96,10 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 @click.pass_context
 def cli(ctx: click.Context, verbose: int) -> None:
     """OTS measures networks and services, and writes reports that hold."""
+    if not ctx.meta.get(_LANGUAGE_GIVEN):
+        from ots.config import stated_language
+
+        i18n.choose(stated_language())
     if verbose:
         from ots.log import configure
 

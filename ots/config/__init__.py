@@ -41,6 +41,15 @@ def data_dir() -> Path:
     return Path(stated.value).expanduser().absolute()
 
 
+def stated_language() -> str | None:
+    """The language that the settings ask for, None if they don't; a broken settings file says nothing here."""
+    try:
+        stated = gather(only="language").get("language")
+    except SettingsError:
+        return None
+    return stated.value if stated is not None and isinstance(stated.value, str) else None
+
+
 def __getattr__(name: str) -> Any:
     """Lets `from ots.config import Settings` load pydantic only where that is written."""
     if name == "Settings":
