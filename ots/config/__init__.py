@@ -42,7 +42,7 @@ def data_dir() -> Path:
 
 
 def stated_language() -> str | None:
-    """The language that the settings ask for, None if they don't; a broken settings file says nothing here."""
+    """The language that the settings ask for, if they do; a broken settings file says nothing here."""
     try:
         stated = gather(only="language").get("language")
     except SettingsError:
