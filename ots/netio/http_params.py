@@ -90,7 +90,7 @@ class TransferParams(HTTPParams):
 
     @property
     def longest(self) -> float:
-        """Seconds that it takes at most: each of the five phases before the first byte may use up its time."""
+        """Seconds that it takes at most: each of five phases before the first byte may use up its time."""
         return 5 * self.timeout + self.expected
 
     @property

@@ -3,7 +3,7 @@
 Everything is computed from one curve: how many bytes all connections together had delivered at the instants
 at which somebody looked. A sum of per-connection rates is not a rate; so the headline is the bytes of a
 window that all connections share, divided by the time between the two instants that bound it (TR-143 "period
-of full loading"). Its first part is warm-up: connections grow, and a shaper's first burst passes at line rate.
+of full loading"). Its first part is warm-up: connections grow, and a shaper's first burst comes at line rate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Curve:
             since = max(since, self.t[after - 1])
         if t <= since:
             return float(before)
-        return before + (self.total[after] - before) * (t - since) / (self.t[after] - since)
+        share = (t - since) / (self.t[after] - since)
+        return min(float(self.total[after]), before + (self.total[after] - before) * share)
 
 
 @dataclass(frozen=True, slots=True)

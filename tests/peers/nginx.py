@@ -49,7 +49,7 @@ http {{
         ssl_protocols TLSv1.2 TLSv1.3;
         root {folder}/www;
         location / {{ }}
-        location /slow/ {{ alias {folder}/www/; limit_rate 250k; }}
+        location /slow/ {{ alias {folder}/www/; limit_rate 250k; sendfile_max_chunk 16k; }}
         location = /upload {{ echo_read_request_body; echo $request_length; }}
         location = /store {{ client_body_in_file_only on; echo_read_request_body; echo $request_length; }}
         location = /post-slowly {{ echo_read_request_body; echo_sleep 1; echo done; }}
@@ -67,8 +67,8 @@ http {{
 class Nginx:
     """A running nginx.
 
-    Under `url` and `tls_url`: `/` (a page), `/1k`, `/1m`, `/big` (256 MB), `/slow/1m` (250 kB/s for each
-    connection), `/upload` (any method; answers how many bytes it received, headers included), `/store` (keeps
+    Under `url` and `tls_url`: `/` (a page), `/1k`, `/1m`, `/big` (256 MB), `/slow/1m` (250 KiB/s for each
+    connection, evenly), `/upload` (any method; answers how many bytes it received, headers included), `/store` (keeps
     the body; `access` tells where), `/late` (answers after 2 s), `/redirect`, `/redirect-loop`, `/no-length`
     (chunked), `/status/404` and other codes.
     """

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,11 @@ class PeersFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """Where the embedded peers listen. `certificate` is the HTTPS peer's own, as PEM."""
+    """Where the embedded peers listen. `ca_file` holds the HTTPS peer's own certificate, as PEM."""
 
     host: str
     ports: Mapping[str, int]
-    certificate: str
+    ca_file: str
     pid: int
 
     def authority(self, name: str) -> str:
@@ -53,6 +54,7 @@ class Peers:
             "tcp": self.authority("http"),
             "tls": self.authority("https"),
             "dns": self.authority("dns"),
+            "ca": self.ca_file,
         }
 
     def describe(self) -> list[str]:
@@ -76,10 +78,11 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
         # Ctrl-C belongs to the one who started the peers: they end when their standard input closes.
         start_new_session=True,
     )
-    try:
-        yield await _ready(process)
-    finally:
-        await _end(process)
+    with tempfile.TemporaryDirectory(prefix="ots-peers-") as folder:
+        try:
+            yield await _ready(process, Path(folder))
+        finally:
+            await _end(process)
 
 
 def _environment() -> dict[str, str]:
@@ -89,7 +92,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{home}{os.pathsep}{known}" if known else home}
 
 
-async def _ready(process: asyncio.subprocess.Process) -> Peers:
+async def _ready(process: asyncio.subprocess.Process, folder: Path) -> Peers:
     assert process.stdout is not None and process.stderr is not None
     try:
         async with asyncio.timeout(START_LIMIT):
@@ -100,7 +103,9 @@ async def _ready(process: asyncio.subprocess.Process) -> Peers:
     except TimeoutError:
         raise PeersFailed(f"the test peers did not listen within {START_LIMIT:g} s") from None
     document = json.loads(line)
-    return Peers(document["host"], document["ports"], document["certificate"], process.pid)
+    ca_file = folder / "ca.pem"
+    ca_file.write_text(document["certificate"])
+    return Peers(document["host"], document["ports"], str(ca_file), process.pid)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
