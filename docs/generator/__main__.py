@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from docs.generator import reference
 from docs.generator.catalogues import compiled
 from docs.generator.command_index import command_index
 from ots import i18n
+from ots.schema.report import report_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +50,8 @@ def outputs() -> Iterator[tuple[Path, bytes]]:
     }
     for name, make in pages.items():
         yield ROOT / name, make().encode()
+    schema = json.dumps(report_schema(), ensure_ascii=False, indent=2) + "\n"
+    yield ROOT / "ots" / "schema" / "report-1.json", schema.encode()
     for source in sorted((ROOT / "ots" / "locale").glob("*/LC_MESSAGES/*.po")):
         yield source.with_suffix(".mo"), compiled(source)
 

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from pathlib import Path
 
 import jsonschema
 import psutil
@@ -74,10 +73,10 @@ def probe(request: pytest.FixtureRequest) -> Probe:
 
 
 @pytest.fixture
-def steps(probe: Probe, peers: Peers, peers_certificate: Path) -> list[Step]:
+def steps(probe: Probe, peers: Peers) -> list[Step]:
     """The steps of the probe's sample case that use it, pointed at the embedded peers."""
     text = (files("ots.cases") / f"{probe.kind}.yaml").read_text("utf-8")
-    variables = {**peers.variables(), "ca": str(peers_certificate)}
+    variables = peers.variables()
     case = load_case(text, f"cases/{probe.kind}.yaml", kinds(), variables)
     found = [step for step in case.steps if step.kind.kind == probe.kind]
     assert found, "the sample case of a kind uses it"

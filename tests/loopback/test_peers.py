@@ -126,11 +126,11 @@ def test_unbound_keeps_silent_where_it_should(unbound: Unbound) -> None:
         )
 
 
-def test_the_embedded_peers_answer(peers: Peers, peers_certificate: Path) -> None:
+def test_the_embedded_peers_answer(peers: Peers) -> None:
     """Our own peers serve HTTP, HTTPS by their certificate, and DNS."""
     with _open(f"{peers.url}/speed/down?bytes=1000", timeout=5) as answer:
         assert answer.status == 200
-    context = ssl.create_default_context(cafile=str(peers_certificate))
+    context = ssl.create_default_context(cafile=peers.ca_file)
     with (
         socket.create_connection((peers.host, peers.ports["https"]), timeout=5) as plain,
         context.wrap_socket(plain, server_hostname=peers.host) as tls,

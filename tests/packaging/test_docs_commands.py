@@ -1,7 +1,7 @@
 """Every command in the README and the guide runs, with the exit code that the text promises.
 
 In a fenced block `console` or `sh`, a line that starts with `$ ` is a command. It runs in a home of its own,
-the addresses of the text replaced by those of the embedded peers. A comment at the end of the line promises an
+the addresses of the text replaced by those of the embedded peers. A comment at the end of a line promises an
 exit code other than 0: `# exit 1`. What clones the repository or calls make is tested elsewhere.
 """
 
@@ -70,10 +70,9 @@ LINES = list(lines())
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, peers_certificate: Path) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reader's home: commands of a page build on one another, so all share it."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "peers.pem").write_bytes(peers_certificate.read_bytes())
     for source in (ROOT / "docs" / "guide").glob("*.yaml"):
         (folder / source.name).write_bytes(source.read_bytes())
     return folder

@@ -15,12 +15,13 @@ import pytest
 from ots.server.peers.process import START_LIMIT, Peers
 from tests.peers.process import end
 
-__all__ = ["peers", "peers_certificate"]
+__all__ = ["peers"]
 
 
 @pytest.fixture(scope="session")
-def peers() -> Iterator[Peers]:
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
     """The embedded peers: HTTP speed endpoints and pages, HTTPS, DNS; `peers.variables()` is for cases."""
+    certificate = tmp_path_factory.mktemp("peers") / "certificate.pem"
     process = subprocess.Popen(
         [sys.executable, "-m", "ots.server.peers"],
         stdin=subprocess.PIPE,
@@ -35,16 +36,9 @@ def peers() -> Iterator[Peers]:
             selector.register(process.stdout, selectors.EVENT_READ)
             assert selector.select(START_LIMIT), "the embedded peers say nothing"
         document = json.loads(process.stdout.readline())
-        yield Peers(document["host"], document["ports"], document["certificate"], process.pid)
+        certificate.write_text(document["certificate"])
+        yield Peers(document["host"], document["ports"], str(certificate), process.pid)
         process.stdin.close()
     finally:
         end(process)
         process.stdout.close()
-
-
-@pytest.fixture(scope="session")
-def peers_certificate(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the certificate of the embedded HTTPS peer, for parameters that want to trust it."""
-    path = tmp_path_factory.mktemp("peers") / "certificate.pem"
-    path.write_text(peers.certificate)
-    return path

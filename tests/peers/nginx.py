@@ -68,9 +68,9 @@ class Nginx:
     """A running nginx.
 
     Under `url` and `tls_url`: `/` (a page), `/1k`, `/1m`, `/big` (256 MB), `/slow/1m` (250 KiB/s for each
-    connection, evenly), `/upload` (any method; answers how many bytes it received, headers included), `/store` (keeps
-    the body; `access` tells where), `/late` (answers after 2 s), `/redirect`, `/redirect-loop`, `/no-length`
-    (chunked), `/status/404` and other codes.
+    connection, evenly), `/upload` (any method; answers how many bytes it received, headers included),
+    `/store` (keeps the body; `access` tells where), `/late` (answers after 2 s), `/redirect`,
+    `/redirect-loop`, `/no-length` (chunked), `/status/404` and other codes.
     """
 
     port: int
