@@ -7,6 +7,7 @@ becomes a cross at the top of the chart, for it took infinitely long.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -17,6 +18,9 @@ from pygal.style import Style
 from ots.reports.panels import Axis, Panel
 from ots.reports.quantity import Scale, scale, shown
 from ots.reports.ticks import ticks, time_ticks
+
+# pygal leaves a finder for old plug-ins behind, of a kind that makes Python warn at every later import.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != pygal.__name__]
 
 _DROPPED = {"defs", "title", "desc", "script", "style"}
 _FAR = 2.5

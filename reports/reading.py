@@ -73,7 +73,7 @@ class Reader:
             phase=self.words.of(words.PHASES, error.phase),
         )
         detail = plain(_(error.message)) or plain(error.code)
-        return f"{head}: {detail}" if detail else head
+        return _("{what}: {detail}").format(what=head, detail=detail) if detail else head
 
     def reason(self, reason: str) -> str:
         code, _colon, argument = reason.partition(":")

@@ -20,12 +20,12 @@ def why(report: Report, reader: Reader) -> str:
         reason = reader.reason(report.run.reason or "interrupted")
         told = _told(report, reader)
         cut = _("the run was cut short: {reason}").format(reason=reason)
-        return "; ".join([cut, *told])
+        return _("; ").join([cut, *told])
     if report.run.reason == "precheck_failed" and report.run.precheck is not None:
         error = report.run.precheck.error
         detail = plain(report.run.precheck.target) if error is None else reader.error(error)
         return _("the precheck failed: {detail}").format(detail=detail)
-    return "; ".join(_told(report, reader)) or _all_is_well(report, reader)
+    return _("; ").join(_told(report, reader)) or _all_is_well(report, reader)
 
 
 def _told(report: Report, reader: Reader) -> list[str]:
@@ -64,7 +64,7 @@ def _about(step: Step, report: Report, reader: Reader) -> str:
     increase = increase_under_load(report, step, threshold.metric, threshold.stat, labels)
     if increase is not None and increase[0] > 0:
         grown = shown(increase[0], increase[1], threshold.metric)
-        text += " " + _("({increase} more than idle)").format(increase=grown)
+        text = _("{said} ({increase} more than idle)").format(said=text, increase=grown)
     elif bound is not None:
         verdict = reader.words.verdict(bound[0])
         text += f" ({limit.in_words(bound[1], verdict, _)})"

@@ -154,6 +154,13 @@ REASONS = {
     "not_wifi": N_("not a Wi-Fi interface"),
     "not_told_by_driver": N_("the driver does not tell"),
     "not_told_by_system": N_("the system does not tell"),
+    "not_told_by_firmware": N_("the firmware does not tell"),
+    "not_told": N_("not told"),
+    "not_read": N_("not read"),
+    "not_configured": N_("not configured"),
+    "none_found": N_("none found"),
+    "no_battery": N_("no battery"),
+    "too_soon": N_("too soon to tell"),
     "not_synchronised": N_("not synchronised"),
     "unreadable": N_("not readable ({step})"),
 }
