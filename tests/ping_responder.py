@@ -58,6 +58,9 @@ def _answers(mode: str, packet: bytes, held: list[bytes]) -> Iterator[bytes]:
                 yield _reply(request)
         case "brief":
             yield _icmp(3, 13, bytes(4) + packet[: header + 8])
+        case "delay":
+            time.sleep(0.02)
+            yield _reply(request)
         case "late":
             time.sleep(0.4)
             yield _reply(request)

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from ots.clock import Clock
@@ -36,6 +37,8 @@ from ots.probe import Address, Failed
 
 _BATCH = 16
 """Requests sent in a row before the sockets are read again."""
+
+_READ_AT_ONCE = 4096
 
 _OVERSLEPT = 1.0
 """Seconds behind after which the rest of the schedule moves instead of being sent in one burst."""
@@ -170,8 +173,8 @@ class EchoSession:
             upcoming = self._send_due(upcoming)
             self._wait(poll, upcoming)
             looked = self._clock.monotonic()
-            self._read()
-            self._expire(looked)
+            if self._read():
+                self._expire(looked)
         for number in list(self._pending):
             self._settle(number, None, "cancelled")
 
@@ -242,14 +245,18 @@ class EchoSession:
                 time.sleep(left)
             poll.poll(0)
 
-    def _read(self) -> None:
-        """Reads all sockets empty: stamps of sending first, since replies need them."""
+    def _read(self) -> bool:
+        """Reads the sockets: stamps of sending first, since replies need them. False if more may wait.
+
+        A limit keeps a flood of foreign packets from holding up our own sending.
+        """
         arrived: list[tuple[_Wire, Received | Quoted | Sent, float]] = []
         for wire in self._wires.values():
             arrived += [(wire, report, self._clock.monotonic()) for report in wire.socket.errors()]
-            arrived += [(wire, packet, self._clock.monotonic()) for packet in wire.socket.receive()]
+            packets = islice(wire.socket.receive(), _READ_AT_ONCE)
+            arrived += [(wire, packet, self._clock.monotonic()) for packet in packets]
         if not arrived:
-            return
+            return True
         self._placement.renew()
         for wire, item, seen in arrived:
             match item:
@@ -261,6 +268,7 @@ class EchoSession:
                     )
                 case Received():
                     self._received(wire, item, seen)
+        return len(arrived) < _READ_AT_ONCE
 
     def _stamp_sending(self, wire: _Wire, sent: Sent) -> None:
         """Takes the kernel's stamp of sending, if it falls into the call.
