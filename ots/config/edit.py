@@ -10,8 +10,6 @@ from pathlib import Path
 from ots.config.layers import SettingsError, Stated, parse
 from ots.config.values import load, names
 
-_BY_HAND = "Edit the file by hand."
-
 
 def change(path: Path, name: str, value: str | None) -> None:
     """Writes a setting (dotted name) into the file; None takes it out. Raises SettingsError, and then nothing
@@ -69,11 +67,15 @@ def _indent(lines: list[str], at: int) -> str:
 
 def _check(text: str, source: str, name: str, value: str | None) -> None:
     """The new text must be valid as a whole, and say what was asked; else the file's form is beyond us."""
-    stated = parse(text.encode(), source)
+    beyond_us = SettingsError(f"{source}: {name} can't be changed where it stands", "Edit the file by hand.")
+    try:
+        stated = parse(text.encode(), source)
+    except SettingsError:
+        raise beyond_us from None
     load(stated)
     found = stated.get(name)
     if (found is None) != (value is None) or (found is not None and str(found.value) != value):
-        raise SettingsError(f"{source}: the value can't be changed where it stands", _BY_HAND)
+        raise beyond_us
 
 
 def _position(entry: Stated) -> tuple[int, int]:

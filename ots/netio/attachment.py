@@ -110,6 +110,8 @@ def network(
     else:
         try:
             facts["wifi"] = wifi(link.index, key)
+            silent = (name for name, value in facts["wifi"].items() if value is None)
+            nulls |= {f"wifi.{name}": "not_told_by_driver" for name in silent}
         except OSError as error:
             nulls["wifi"] = f"unreadable:{errno.errorcode.get(error.errno or 0, 'unknown')}"
     return facts, nulls
