@@ -57,7 +57,7 @@ server:
     local-data: "mail.ots.test. 300 IN A 192.0.2.25"
     local-data: "_sip._udp.ots.test. 300 IN SRV 10 5 5060 sip.ots.test."
     local-data: "sip.ots.test. 300 IN A 192.0.2.50"
-    local-data: "text.ots.test. 300 IN TXT \\"txt only\\""
+    local-data: 'text.ots.test. 300 IN TXT "txt only"'
     {long}
     local-data-ptr: "192.0.2.7 300 short.ots.test."
     local-zone: "refused.test." always_refuse
