@@ -189,5 +189,5 @@ def _no_answer(name: dns.name.Name, code: str) -> Failed:
 
 
 def _plain(record: str) -> str:
-    """A record's text so that equal records compare equal: case, the final dot and quotes don't count."""
-    return record.strip('"').removesuffix(".").lower()
+    """A record's text so that equal records compare equal: case, final dot, quotes and cuts don't count."""
+    return record.replace('" "', "").strip('"').removesuffix(".").lower()

@@ -46,7 +46,7 @@ from ots.probe import (
 from ots.probes import _tls_metrics as published
 from ots.schema.quantity import Duration
 
-Version = Literal["1.0", "1.1", "1.2", "1.3"]
+Version = Literal["1.2", "1.3"]
 
 _HANDSHAKE_BYTES = 10_000
 """What a handshake with a long chain receives at most, for the plan; half of it is sent."""

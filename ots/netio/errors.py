@@ -106,7 +106,8 @@ def classify(error: BaseException, phase: Phase, message: str = "") -> Failed:
         return _of_resolver(error, message)
     if isinstance(error, TimeoutError):
         code = errno.errorcode.get(error.errno, TIMER) if error.errno else TIMER
-        return Failed("timeout", phase, code, message or f"no answer in time (phase {phase})", retryable=True)
+        text = message or error.strerror or f"no answer in time (phase {phase})"
+        return Failed("timeout", phase, code, text, retryable=True)
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return _of_system(error.errno, phase, message or error.strerror or errno.errorcode[error.errno])
     if isinstance(error, EOFError | ConnectionError):

@@ -15,12 +15,8 @@ from ots.netio.ready import readable, writable
 from ots.netio.tcpinfo import tcp_info
 from ots.probe import Failed, TLSStream
 
-VERSIONS = {
-    "1.0": ssl.TLSVersion.TLSv1,
-    "1.1": ssl.TLSVersion.TLSv1_1,
-    "1.2": ssl.TLSVersion.TLSv1_2,
-    "1.3": ssl.TLSVersion.TLSv1_3,
-}
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+"""What Python still speaks without a warning: RFC 8996 forbids what is older."""
 
 
 def client_context(
