@@ -61,6 +61,7 @@ class HTTPDownload(Probe):
     kind = PREFIX
     version = 1
     summary = N_("Downloads over HTTP or HTTPS and measures the throughput.")
+    example = "http://192.0.2.1:8080/speed/down"
     targets = Targets(forms=("url",), schemes=("http", "https"), default_ports=(("http", 80), ("https", 443)))
     Params = HTTPDownloadParams
     metrics = transfer.definitions(PREFIX, "down")

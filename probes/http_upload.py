@@ -40,6 +40,7 @@ class HTTPUpload(Probe):
     kind = PREFIX
     version = 1
     summary = N_("Uploads over HTTP or HTTPS and measures the throughput where it arrives.")
+    example = "http://192.0.2.1:8080/speed/up"
     targets = Targets(forms=("url",), schemes=("http", "https"), default_ports=(("http", 80), ("https", 443)))
     Params = HTTPUploadParams
     metrics = transfer.definitions(PREFIX, "up")
