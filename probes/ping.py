@@ -116,7 +116,14 @@ class Ping(Probe):
             found.append(
                 _("timeout is longer than count × interval: the step lasts as long as the timeout says")
             )
-        found += [reason for target in targets if (reason := _too_wide(target, params)) is not None]
+        for target in targets:
+            widest = _widest(target, params)
+            if widest is not None:
+                found.append(
+                    _("{target} is wider than /{prefix}: it will not be swept").format(
+                        target=target.text, prefix=widest
+                    )
+                )
         return found
 
     def samples_planned(self, metric: str, targets: Sequence[Target], params: PingParams) -> int | None:
@@ -179,13 +186,12 @@ def _streams(targets: Sequence[Target], params: PingParams) -> list[Stream]:
     return streams
 
 
-def _too_wide(target: Target, params: PingParams) -> str | None:
-    """Why a network is not swept, or None if it may be."""
-    network = target.network
-    if network is None or network.num_addresses <= (_WIDE_LIMIT if params.allow_wide else _LIMIT):
+def _widest(target: Target, params: PingParams) -> int | None:
+    """The shortest prefix that would be swept, where the target's is shorter still; None if it is swept."""
+    limit = _WIDE_LIMIT if params.allow_wide else _LIMIT
+    if target.network is None or target.network.num_addresses <= limit:
         return None
-    widest = network.max_prefixlen - (_WIDE_LIMIT if params.allow_wide else _LIMIT).bit_length() + 1
-    return f"{target.text} is wider than /{widest}"
+    return target.network.max_prefixlen - limit.bit_length() + 1
 
 
 async def _find(ctx: Context, target: Target, params: PingParams) -> Sequence[Address]:
@@ -202,10 +208,10 @@ async def _find(ctx: Context, target: Target, params: PingParams) -> Sequence[Ad
 
 
 def _sweepable(target: Target, params: PingParams) -> list[Address]:
-    reason = _too_wide(target, params)
-    if reason is not None:
+    widest = _widest(target, params)
+    if widest is not None:
         remedy = None if params.allow_wide else N_("Say allow_wide: true, or give a part of the network.")
-        raise Failed("config", "config", "TOO_WIDE", reason, remedy=remedy)
+        raise Failed("config", "config", "TOO_WIDE", f"{target.text} is wider than /{widest}", remedy=remedy)
     assert target.network is not None
     family: Family = "4" if target.network.version == 4 else "6"
     if params.family not in ("auto", family):

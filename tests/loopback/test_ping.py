@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ots.clock import SystemClock
 from ots.netio import icmp_socket
 from ots.probes.ping import Ping
 from tests.peers.require import all_required, require
@@ -136,6 +137,26 @@ async def test_a_blocked_event_loop_does_not_stand_in_the_figures() -> None:
     assert recording.metric("ping_replies_received").stats["value"] == 50
     maximum = recording.metric("ping_rtt_seconds").stats["max"]
     assert isinstance(maximum, float) and maximum < 0.002
+
+
+class _JumpingClock(SystemClock):
+    """A machine's clocks whose wall clock somebody sets an hour on, a moment after the start."""
+
+    def __init__(self) -> None:
+        self._jump = self.monotonic() + 0.1
+
+    def wall(self) -> float:
+        return super().wall() + 3600 * (self.monotonic() > self._jump)
+
+
+async def test_a_stepped_wall_clock_spoils_no_figure() -> None:
+    """The step is flagged, no stamp around it is used, and every round trip stays what it was."""
+    recording = await record(Ping(), "127.0.0.1", {**QUICK, "count": 30}, clock=_JumpingClock())
+    assert "clock_step" in recording.only.flags
+    assert recording.only.method["timestamp_source"] == "user"
+    assert recording.metric("ping_replies_received").stats["value"] == 30
+    maximum = recording.metric("ping_rtt_seconds").stats["max"]
+    assert isinstance(maximum, float) and maximum < 0.05
 
 
 async def test_the_schedule_is_absolute() -> None:
