@@ -116,7 +116,8 @@ def _chain(facts: dict[str, Any], width: int) -> str:
 
 
 def _link_line(facts: dict[str, Any]) -> str:
-    pieces = [facts["interface"], _(facts["type"] or "unknown"), _(facts["state"] or "unknown")]
+    kind, state = facts["type"] or "unknown", facts["state"] or "unknown"
+    pieces = [facts["interface"], _(kind), _(state)]
     if facts["speed_bits_per_second"]:
         pieces.append(display(facts["speed_bits_per_second"], "bit/s"))
     if facts["mtu"]:
