@@ -15,7 +15,7 @@ import msgspec
 
 from ots.probe import AttemptData
 from ots.probes.ping import Ping
-from tests.ping_kit import record
+from tests.recording import record
 
 
 def _sockets() -> int:

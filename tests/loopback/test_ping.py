@@ -23,8 +23,8 @@ from ots.clock import SystemClock
 from ots.netio import icmp_socket
 from ots.probes.ping import Ping
 from tests.peers.require import all_required, require
-from tests.ping_kit import Recording, record
 from tests.ping_lab import lab
+from tests.recording import Recording, record
 
 TOLERANCE = 100e-6
 TOLERANCE_FAR = 500e-6
