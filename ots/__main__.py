@@ -10,5 +10,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from ots.main import main  # noqa: E402  (the line above must come before the imports take their time)
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     main()
