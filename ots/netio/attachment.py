@@ -19,8 +19,9 @@ from ots.netio.wifi import wifi
 from ots.probe import Route
 from ots.schema.target import Target
 
-__all__ = ["clock_trust", "egress", "egress_interface", "network", "observer", "snapshot"]
+__all__ = ["clock_trust", "egress", "egress_interface", "is_this_machine", "network", "observer", "snapshot"]
 
+LOOPBACK = "lo"
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _NOT_LOOKED_FOR = {
     "public_address": "not_asked",
@@ -33,10 +34,11 @@ _NOT_LOOKED_FOR = {
 def observer(settings: Settings, targets: Iterable[Target] = ()) -> Callable[[float], Awaitable[Context]]:
     """A function that says where the machine is attached, for a report's contexts.
 
-    It tells of the interface that the settings name, else of the one through which all targets with a literal
-    address are reached, else of the default route's.
+    It tells of the loopback if all targets are this machine, else of the interface that the settings name, else
+    of the one through which all targets with a literal address are reached, else of the default route's.
     """
-    interface = settings.interface or _common_egress(targets)
+    common = _common_egress(targets)
+    interface = common if common == LOOPBACK else settings.interface or common
     key = settings.agent_id.encode()
     machine = device()
     meter = LoadMeter()
@@ -126,8 +128,8 @@ async def egress(target: Target, route: Route) -> str:
     if route.interface is not None:
         return route.interface
     address = target.host if target.network is None else str(target.network.network_address)
-    if address == "localhost" or address.endswith(".localhost"):
-        address = "127.0.0.1"
+    if is_this_machine(address):
+        return LOOPBACK
     try:
         ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -145,6 +147,16 @@ def egress_interface(ip: str) -> str:
     return way_to(ip).interface
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a target's host is the loopback, by name (RFC 6761) or by address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 def proxy_variables() -> list[str]:
     """The proxy variables that are set; their values may hold passwords and stay here."""
     return [name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.upper())]
@@ -153,9 +165,8 @@ def proxy_variables() -> list[str]:
 def _common_egress(targets: Iterable[Target]) -> str | None:
     found = set()
     for target in targets:
-        address = "127.0.0.1" if target.host == "localhost" else target.host
         try:
-            found.add(egress_interface(address))
+            found.add(LOOPBACK if is_this_machine(target.host) else egress_interface(target.host))
         except (OSError, ValueError):
             continue
     return found.pop() if len(found) == 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from ots.config import settings
 from ots.config.place import case_folders
 from ots.engine.planner import Plan, plan
 from ots.license.policy import Everything
-from ots.probe import Probe
+from ots.netio.attachment import is_this_machine
+from ots.probe import NetworkParams, Probe
 from ots.registry import kinds
+from ots.schema.case import Step
 from ots.schema.load import case_of_probe, load_case
 
 _MAX_CASE_BYTES = 1_000_000
@@ -27,12 +30,37 @@ def prepare(name: str, variables: Mapping[str, str]) -> Plan:
     """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
     text, source = read_case(name)
     case = load_case(text, source, kinds(), merged_variables(variables))
-    return plan(case, Everything())
+    return _through(settings().interface, plan(case, Everything()))
 
 
 def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
     """The plan of one probe run straight from the command line; raises CaseError."""
-    return plan(case_of_probe(probe, targets, params, **more), Everything())
+    return _through(settings().interface, plan(case_of_probe(probe, targets, params, **more), Everything()))
+
+
+def _through(interface: str | None, planned: Plan) -> Plan:
+    """The plan with the settings' interface where a step names neither interface nor source address.
+
+    A step whose targets are all this machine itself stays as it is: no other interface leads there.
+    """
+    if interface is None:
+        return planned
+    blocks = [
+        replace(
+            block, steps=tuple(replace(row, step=_step_through(interface, row.step)) for row in block.steps)
+        )
+        for block in planned.blocks
+    ]
+    return replace(planned, blocks=tuple(blocks))
+
+
+def _step_through(interface: str, step: Step) -> Step:
+    params = step.params
+    if not isinstance(params, NetworkParams) or params.interface is not None or params.source is not None:
+        return step
+    if all(is_this_machine(target.host) for target in step.targets):
+        return step
+    return replace(step, params=params.model_copy(update={"interface": interface}))
 
 
 def merged_variables(given: Mapping[str, str]) -> dict[str, str]:
