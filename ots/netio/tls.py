@@ -19,6 +19,10 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 """What Python still speaks without a warning: RFC 8996 forbids what is older."""
 
 
+_ALERT_RECORD = 7
+"""Bytes of a record that holds one alert: type 21, version, length 2, level, description."""
+
+
 def client_context(
     *,
     verify: bool = True,
@@ -70,7 +74,7 @@ async def shake_hands(
         mark("tls_start", t=start)
         stop, rtts = await _drive(wrapped, clock, start + timeout)
         mark("tls_done", t=stop)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Failed) as error:
         (wrapped or connection).close()
         raise _failed(error, server_name, timeout) from None
     except BaseException:
@@ -89,7 +93,7 @@ async def shake_hands(
 
 async def _drive(sock: ssl.SSLSocket, clock: Clock, until: float) -> tuple[float, int | None]:
     """Runs the handshake to its end; returns the stamp of the end and the number of flights waited for."""
-    flights, written = 0, _written(sock)
+    flights, written, alert = 0, _written(sock), None
     while True:
         try:
             sock.do_handshake()
@@ -99,8 +103,26 @@ async def _drive(sock: ssl.SSLSocket, clock: Clock, until: float) -> tuple[float
             if now is not None and written is not None and now > written:
                 flights, written = flights + 1, now
             await readable(sock, clock, until)
+            alert = _alert(sock)
         except ssl.SSLWantWriteError:
             await writable(sock, clock, until)
+        except ssl.SSLError as error:
+            if error.reason is None and alert is not None:
+                raise Failed("tls", "tls", f"TLS alert {alert}", f"TLS alert {alert}") from None
+            raise
+
+
+def _alert(sock: ssl.SSLSocket) -> int | None:
+    """The number of the alert that lies next to be read, if it is one in plain text (RFC 8446 §5.1, §6).
+
+    Python's ssl has no name for the newer ones (120: no application protocol) and hides their number.
+    """
+    try:
+        head = socket.socket.recv(sock, _ALERT_RECORD, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+    plain = len(head) == _ALERT_RECORD and head[0] == 21 and head[3:5] == b"\0\2"
+    return head[6] if plain else None
 
 
 def _at_least(waits: int | None, sock: ssl.SSLSocket) -> int | None:
@@ -115,7 +137,7 @@ def _written(sock: socket.socket) -> int | None:
     return info.bytes_written if info is not None else None
 
 
-def _failed(error: OSError | ValueError, server_name: str, timeout: float) -> Failed:
+def _failed(error: OSError | ValueError | Failed, server_name: str, timeout: float) -> Failed:
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return Failed("config", "tls", "EINVAL", f"{server_name!r} can't be a server name")
     known = classify(error, "tls").error
