@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from ots.probe import AttemptData
 from ots.probes.ping import Ping
@@ -64,6 +65,7 @@ async def _main(spec: dict[str, Any]) -> dict[str, Any]:
         "artifacts": {name: data.decode() for name, data in recording.artifacts.items()},
         "missing": [requirement.missing() for requirement in Ping.requires],
         "sockets_left": _sockets() - before,
+        "children_left": len(psutil.Process().children()),
         "threads_left": threading.active_count() - 1,
     }
 

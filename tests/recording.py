@@ -62,9 +62,13 @@ async def record(
     clock: Clock | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Recording:
-    """One attempt at each target; `cancel_after` seconds it is cancelled as by an operator."""
+    """One call of `run`: one attempt at each of many targets, or at one.
+
+    After `cancel_after` seconds it is cancelled as by an operator, after `limit` as by the engine.
+    """
     clock = clock or SystemClock()
     parsed = [probe.targets.parse(text) for text in ([targets] if isinstance(targets, str) else targets)]
+    assert probe.targets.many or len(parsed) == 1
     start = clock.monotonic()
     log = StepLog(clock, start)
     recording = Recording(probe, probe.Params.model_validate(params or {}), log)

@@ -183,13 +183,7 @@ class SystemPing:
 
     async def _one(self, program: str, number: int, address: Address, deliver: Deliver) -> None:
         async with self._slots:
-            process = await asyncio.create_subprocess_exec(
-                *self.command(program, address),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "LC_ALL": "C"},
-            )
+            process = await _start(*self.command(program, address))
             host = _Host(self._count, self._interval, self._timeout, number, address, self._clock)
             stderr = b""
             try:
@@ -285,13 +279,7 @@ async def _program() -> str:
     path = shutil.which("ping")
     version = b""
     if path is not None:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "-V",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        process = await _start(path, "-V")
         try:
             version, _ = await process.communicate()
         finally:
@@ -300,6 +288,27 @@ async def _program() -> str:
         what = "there is no ping program" if path is None else f"{path} is not the ping of iputils"
         raise Failed("unsupported", "config", "PROGRAM", what, remedy=REMEDY)
     return path
+
+
+async def _start(*command: str) -> asyncio.subprocess.Process:
+    """Starts ping with English output; `Failed` where the system won't run it.
+
+    A program with file capabilities that this user may not gain is refused already here.
+    """
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except PermissionError as error:
+        code = errno.errorcode.get(error.errno or 0, "EPERM")
+        message = f"no right to run {command[0]}"
+        raise Failed("permission", "config", code, message, remedy=REMEDY) from None
+    except OSError as error:
+        raise classify(error, "config") from None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -243,6 +243,32 @@ def test_cancelled_in_the_middle_it_keeps_what_it_has(pair: Lab) -> None:
     assert result.attempt("10.9.0.2")["method"]["in_flight"] > 0
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("kind", ["raw", "system"])
+def test_cancelled_at_any_moment_nothing_stays(pair: Lab, kind: str, moment: float) -> None:
+    """Before the first packet, at it, or later: no socket, no process, and a summary that holds."""
+    result = pair.ping(
+        "near",
+        ["10.9.0.2", "127.0.0.1"],
+        cancel_after=moment,
+        params={"count": 1000, "interval": 0.02, "timeout": 0.2, "socket": kind},
+    )
+    assert {attempt["error"]["class"] for attempt in result.document["attempts"]} == {"cancelled"}
+    assert result.document["sockets_left"] == 0
+    assert result.document["children_left"] == 0
+    loss = result.metric("ping_packet_loss_ratio", target="10.9.0.2")
+    assert loss["stats"]["value"] in (None, 0.0)
+
+
+def test_a_ping_program_without_rights_is_a_permission_error(pair: Lab) -> None:
+    """Nothing may open a socket, not even the program: the attempt is invalid and says what to do."""
+    result = pair.ping("near", "10.9.0.2", user=65534, params=QUICK)
+    assert result.attempt()["method"]["socket"] == "system"
+    error = result.attempt()["error"]
+    assert (result.attempt()["outcome"], error["class"], error["code"]) == ("invalid", "permission", "EPERM")
+    assert error["remedy"]
+
+
 @pytest.mark.parametrize("kind", ["raw", "system"])
 def test_a_time_limit_ends_it_as_a_timeout(pair: Lab, kind: str) -> None:
     """The engine's time limit ends the run; nothing of it stays behind."""
