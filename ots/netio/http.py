@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
-from aiohttp.http_exceptions import ContentLengthError
 from yarl import URL
 
 from ots import __version__
 from ots.i18n import N_
 from ots.model.outcome import Phase
 from ots.netio.errors import classify
-from ots.netio.http_dialer import Arrivals, Dialer, Way
+from ots.netio.http_dialer import Arrivals, CountingHandler, Dialer, Way
 from ots.netio.proxy import refused
 from ots.netio.tcpinfo import Connection
 from ots.probe import Failed, Target
@@ -57,8 +58,12 @@ class Answer:
     """An accepted answer whose body is still to be read."""
 
     response: aiohttp.ClientResponse
-    arrivals: Arrivals
+    handler: CountingHandler
     redirects: int
+
+    @property
+    def arrivals(self) -> Arrivals:
+        return self.handler.arrivals
 
     @property
     def status(self) -> int:
@@ -92,7 +97,14 @@ class Answer:
             async for piece in self.response.content.iter_any():
                 yield piece
         except (aiohttp.ClientError, OSError) as error:
-            raise http_failure(error, "transfer") from None
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> Failed:
+        if self.handler.garbled:
+            return Failed("protocol", "transfer", "BAD_CHUNK", "the body's chunks are not valid HTTP")
+        return http_failure(
+            self.handler.lost if isinstance(self.handler.lost, OSError) else error, "transfer"
+        )
 
     def header(self, name: str) -> str | None:
         return self.response.headers.get(name)
@@ -126,10 +138,10 @@ class Client:
     async def get(self, url: URL) -> Answer:
         """An accepted answer. Follows up to five redirects; anything else is `Failed`."""
         for redirects in range(MAX_REDIRECTS + 1):
-            response, arrivals = await self._request("GET", url, timed=True)
+            response, handler = await self._request("GET", url, timed=True)
             if response.status not in REDIRECTS:
                 self._judge(response)
-                return Answer(response, arrivals, redirects)
+                return Answer(response, handler, redirects)
             url = _redirected(url, response)
             # The next hop is a request of its own; nothing of this one's body is waited for.
             response.close()
@@ -150,7 +162,7 @@ class Client:
         headers = {"Content-Type": "application/octet-stream"}
         if length is not None:
             headers["Content-Length"] = str(length)
-        response, arrivals = await self._request(method, url, timed=False, body=body, headers=headers)
+        response, handler = await self._request(method, url, timed=False, body=body, headers=headers)
         if response.status in REDIRECTS:
             raise Failed(
                 "rejected",
@@ -160,7 +172,7 @@ class Client:
                 remedy=N_("Give that address as the target."),
             )
         self._judge(response)
-        return Answer(response, arrivals, 0)
+        return Answer(response, handler, 0)
 
     def await_answer(self) -> None:
         """Starts the timer for the answer's first byte."""
@@ -186,7 +198,12 @@ class Client:
     async def close(self) -> None:
         """Ends the connection at once, whatever it was doing."""
         handler = self.dialer.handler
-        if handler is not None and handler.transport is not None:
+        idle = self._response is not None and self._response.content.at_eof()
+        if handler is not None and handler.transport is not None and not idle:
+            # With a plain close the kernel would go on sending what it has, long after the measurement.
+            handler.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             handler.transport.abort()
         if self._response is not None:
             self._response.close()
@@ -200,7 +217,7 @@ class Client:
         timed: bool,
         body: AsyncIterator[memoryview] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[aiohttp.ClientResponse, Arrivals]:
+    ) -> tuple[aiohttp.ClientResponse, CountingHandler]:
         if self.dialer.handler is not None:
             self.dialer.handler.arrivals = Arrivals()
         self.request_sent, self._first_byte_timer = None, timed
@@ -220,7 +237,8 @@ class Client:
         self._response = response
         handler = self.dialer.handler
         assert handler is not None
-        return response, handler.arrivals
+        handler.body = response.content
+        return response, handler
 
     async def _sent(
         self,
@@ -255,7 +273,7 @@ def http_failure(error: Exception, phase: Phase) -> Failed:
     if isinstance(error, Failed):
         return error
     if isinstance(error, aiohttp.ClientPayloadError):
-        return _of_payload(error)
+        return Failed("cutoff", "transfer", "EOF", "the connection ended before the body", retryable=True)
     if isinstance(error, aiohttp.ClientResponseError):
         return Failed(
             "protocol", phase, "BAD_RESPONSE", f"no valid HTTP answer: {_first_line(error.message)}"
@@ -269,20 +287,6 @@ def http_failure(error: Exception, phase: Phase) -> Failed:
     if isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, OSError):
         return _of_connection(error, phase)
     return classify(error, phase)
-
-
-def _of_payload(error: aiohttp.ClientPayloadError) -> Failed:
-    """A body that ended wrong: by the connection (its error is in the chain), early, or in bad chunks."""
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, OSError):
-            return classify(cause, "transfer")
-        if isinstance(cause, ContentLengthError):
-            return Failed(
-                "cutoff", "transfer", "EOF", "the body ended before its Content-Length", retryable=True
-            )
-        cause = cause.__cause__ or cause.__context__
-    return Failed("cutoff", "transfer", "EOF", _first_line(str(error)), retryable=True)
 
 
 def _of_connection(error: aiohttp.ClientConnectionError, phase: Phase) -> Failed:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ots.clock import Clock
 from ots.i18n import N_
@@ -37,12 +38,19 @@ class Arrivals:
 
 
 class CountingHandler(ResponseHandler):
-    """aiohttp's protocol, counting and stamping what arrives before anything is done with it."""
+    """aiohttp's protocol, counting and stamping what arrives before anything is done with it.
+
+    It also keeps why the connection ended, and ends a body whose framing turned out to be garbage: left to
+    itself, aiohttp closes the connection then and lets the body's reader wait for ever.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         super().__init__(loop=loop)
         self._stamp = clock.monotonic
         self.arrivals = Arrivals()
+        self.body: aiohttp.StreamReader | None = None
+        self.lost: BaseException | None = None
+        self.garbled = False
 
     def data_received(self, data: bytes) -> None:
         arrivals, now = self.arrivals, self._stamp()
@@ -51,6 +59,14 @@ class CountingHandler(ResponseHandler):
             arrivals.first = now
         arrivals.last = now
         super().data_received(data)
+        if isinstance(self.exception(), HttpProcessingError):
+            self.garbled = True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost = exc
+        super().connection_lost(exc)
+        if self.body is not None and not self.body.is_eof() and self.body.exception() is None:
+            self.body.set_exception(aiohttp.ClientPayloadError("the connection ended"))
 
 
 @dataclass(frozen=True, slots=True)

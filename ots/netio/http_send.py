@@ -73,6 +73,7 @@ class Sending:
             now = self._clock.monotonic()
             if self.flow.begin is None:
                 self.flow.begin = self.flow.end = now
+            self.flow.look()
             size.adapt(now - before)
             # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
             await asyncio.sleep(0)
@@ -112,7 +113,7 @@ class Sending:
             self._base = acked + (unacknowledged(connection) or 0)
 
     def _acknowledged(self) -> int | None:
-        info = self.flow.look()
+        info = self.flow.look() or self.flow.info
         return None if info is None else info.bytes_acked
 
 
