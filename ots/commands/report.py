@@ -159,7 +159,9 @@ def verify_command(references: tuple[str, ...], as_json: bool) -> int:
 @json_option
 def delete_command(references: tuple[str, ...], before: str | None, yes: bool, as_json: bool) -> None:
     if not references and before is None:
-        raise CommandError(_("name the reports to delete, or say --before TIME"))
+        raise CommandError(
+            _("name the reports to delete, or say --before TIME"), remedy=_("ots report delete 412 --yes")
+        )
     with _shelf() as shelf:
         chosen = {entry.report_id: entry for entry in (_the(shelf, text) for text in references)}
         limit = _moment(before)
@@ -213,7 +215,7 @@ def _the(shelf: Shelf, reference: str) -> Entry:
     try:
         return shelf.get(reference)
     except ValueError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error), remedy=_("ots report list shows what there is")) from None
     except StoreError as error:
         raise CommandError(str(error), remedy=error.remedy) from None
 

@@ -34,8 +34,8 @@ _NOT_LOOKED_FOR = {
 def observer(settings: Settings, targets: Iterable[Target] = ()) -> Callable[[float], Awaitable[Context]]:
     """A function that says where the machine is attached, for a report's contexts.
 
-    It tells of the loopback if all targets are this machine, else of the interface that the settings name, else
-    of the one through which all targets with a literal address are reached, else of the default route's.
+    It tells of the loopback if all targets are this machine, else of the interface that the settings name,
+    else of the one through which all targets with a literal address are reached, else of the default route's.
     """
     common = _common_egress(targets)
     interface = common if common == LOOPBACK else settings.interface or common
