@@ -55,7 +55,8 @@ async def stream(talk: Talk, port: int = 0, tls: ssl.SSLContext | None = None) -
         tasks.add(task)
         try:
             await talk(reader, writer)
-        except (ConnectionError, EOFError, ssl.SSLError):
+        except (ConnectionError, EOFError, ssl.SSLError, asyncio.CancelledError):
+            # Only the end of the server cancels; Python 3.11's streams would report that as an error.
             return
         finally:
             tasks.discard(task)

@@ -216,7 +216,8 @@ class _Server:
                     return
                 writer.write(struct.pack("!H", len(answer)) + answer)
                 await writer.drain()
-        except (TimeoutError, EOFError, ConnectionError):
+        except (TimeoutError, EOFError, ConnectionError, asyncio.CancelledError):
+            # Only `end` cancels this task; Python 3.11's streams would report that as an error.
             return
         finally:
             writer.close()
