@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,8 @@ class _Host:
     slips: int = 0
     late: list[float] = field(default_factory=list)
     in_flight: int = 0
+    first: float = math.inf
+    last: float = 0.0
     fastest: float | None = None
     failures: Counter[str] = field(default_factory=Counter)
     first_failure: dict[str, Failed] = field(default_factory=dict)
@@ -88,8 +91,6 @@ class EchoRecord:
         self._packet_bytes = packet_bytes
         self._settled = 0
         self._swept: dict[int, _Swept] = {}
-        self._first = float("inf")
-        self._last = 0.0
 
     @property
     def destinations(self) -> Sequence[Address]:
@@ -127,8 +128,8 @@ class EchoRecord:
         host.requests += 1
         host.sent += event.sent
         host.slips += event.slipped
-        self._first = min(self._first, event.t)
-        self._last = max(self._last, event.t + (event.rtt or 0.0))
+        host.first = min(host.first, event.t)
+        host.last = max(host.last, event.t + (event.rtt or 0.0))
         if event.failure is not None and not event.sent:
             host.blame(event.failure)
         if event.reason == "cancelled":
@@ -214,9 +215,9 @@ class EchoRecord:
                 reason=None if swept.rtt is not None else swept.reason,
                 **labels,
             )
-        if self._last:
-            silent = any(swept.rtt is None for swept in self._swept.values())
-            took = self._last - self._first + (timeout if silent else 0.0)
+        if host.requests:
+            silent = any(number in self._swept and self._swept[number].rtt is None for number in numbers)
+            took = host.last - host.first + (timeout if silent else 0.0)
             self._ctx.record(published.SWEEP_DURATION.key, took, target=target)
             table = _table(self._rows(numbers))
             self._ctx.artifact(f"sweep-{target.replace('/', '-').replace(':', '_')}.csv", "text/csv", table)

@@ -191,13 +191,17 @@ async def test_warm_up_and_segments() -> None:
 
 
 async def test_a_network_is_swept() -> None:
-    """The loopback network's addresses all answer; the figures are the network's, not each host's."""
-    recording = await record(Ping(), "127.0.0.0/24", {**QUICK, "sweep_count": 1, "sweep_rate": 5000})
+    """A network beside a host: all its addresses answer, and its figures are the network's own."""
+    params = {**QUICK, "count": 60, "sweep_count": 1, "sweep_rate": 5000}
+    recording = await record(Ping(), ["127.0.0.0/24", "127.0.0.1"], params)
     assert recording.metric("sweep_hosts_scanned").stats["value"] == 254
     assert recording.metric("sweep_hosts_up").stats["value"] == 254
     assert recording.metric("sweep_rtt_seconds").n_valid == 254
-    assert not [metric for metric in recording.metrics() if metric.key.startswith("ping_")]
+    own = [metric for metric in recording.metrics() if metric.labels.get("target") == "127.0.0.0/24"]
+    assert {metric.key.partition("_")[0] for metric in own} == {"sweep"}
     (table,) = recording.artifacts.values()
+    duration = recording.metric("sweep_duration_seconds").stats["value"]
+    assert isinstance(duration, float) and 253 / 5000 <= duration < 0.5
     assert re.search(rb"^127\.0\.0\.17,up,0\.\d+$", table, re.MULTILINE)
 
 
