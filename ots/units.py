@@ -151,7 +151,7 @@ def parse(text: str, dimension: Dimension) -> float:
     match = _QUANTITY.fullmatch(trimmed) if len(trimmed) <= _MAX_TEXT else None
     if match is None:
         hint = " (a decimal point, not a comma)" if re.match(r"[+-]?\d+,\d", trimmed) else ""
-        raise UnitError(f"{_shown(text)} is no {_name(dimension)}: write {EXAMPLES[dimension]}{hint}")
+        raise UnitError(f"{_shown(text)} is no {_name(dimension)}: write it like {EXAMPLES[dimension]}{hint}")
     number, unit = match[1], (match[2] or "").strip()
     factor = _factor(number, unit, dimension)
     try:
@@ -203,9 +203,8 @@ def _factor(number: str, unit: str, dimension: Dimension) -> Decimal:
         raise UnitError(f"{number} has no unit: write {_with_unit(number, dimension)}")
     other = next((name for name, known in UNITS.items() if unit in known), None)
     if other is not None and unit not in _HINTS:
-        raise UnitError(
-            f"'{number} {unit}' is a {_name(other)}, not a {_name(dimension)}: write {EXAMPLES[dimension]}"
-        )
+        wrong, right = _name(other), _name(dimension)
+        raise UnitError(f"'{number} {unit}' is a {wrong}, not a {right}: write it like {EXAMPLES[dimension]}")
     raise UnitError(f"unknown unit {_shown(unit)}{_suggestion(unit, dimension)}")
 
 
@@ -257,30 +256,30 @@ def display(value: float, unit: str, *, key: str = "", bound: float | None = Non
     if dimension == "duration" and abs(value) >= 60 and bound is None:
         return _clock_time(value)
     name, factor = _scale(value, dimension)
+    scaled = Decimal(repr(float(value))) / factor
     for digits in range(3, 18):
-        text = _significant(value / factor, digits)
-        if bound is None or _side(float(text) * factor, bound) == _side(value, bound):
+        text = _significant(scaled, digits)
+        if bound is None or _side(float(Decimal(text) * factor), bound) == _side(value, bound):
             break
     return f"{text} {name}".rstrip()
 
 
-def _scale(value: float, dimension: Dimension) -> tuple[str, float]:
+def _scale(value: float, dimension: Dimension) -> tuple[str, Decimal]:
     """The decimal unit that leaves one to three digits before the point, and its factor."""
     if dimension == "duration":
-        units = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
+        units = {"µs": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
     else:
-        units = {name: float(size) for name, size in UNITS[dimension].items() if "iB" not in name}
+        units = {name: size for name, size in UNITS[dimension].items() if "iB" not in name}
     if not units or not value:
-        return base(dimension), 0.01 if dimension == "ratio" else 1.0
-    fitting = [name for name, factor in units.items() if abs(value) >= factor * 0.9995]
+        return base(dimension), Decimal("0.01") if dimension == "ratio" else Decimal(1)
+    fitting = [name for name, factor in units.items() if abs(value) >= float(factor) * 0.9995]
     name = fitting[-1] if fitting else next(iter(units))
     return name, units[name]
 
 
-def _significant(value: float, digits: int) -> str:
+def _significant(value: Decimal, digits: int) -> str:
     """The number with so many significant digits, whole numbers never cut, no trailing zeros, no exponent."""
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    text = f"{value:.{max(0, digits - 1 - magnitude)}f}"
+    text = f"{value:.{max(0, digits - 1 - value.adjusted()) if value else 0}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

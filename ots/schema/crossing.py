@@ -9,6 +9,8 @@ from ots.schema.place import Place
 from ots.schema.step import Sketch
 from ots.strictyaml import suggest
 
+_ONLY_EARLIER = "when can ask only about earlier steps"
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenStep:
@@ -40,7 +42,7 @@ def check_crossing(blocks: Sequence[WrittenBlock]) -> None:
             members.setdefault(step.id, step)
         for step in block.steps:
             _check_during(step, {**earlier, **members}, everywhere)
-            _check_when(step, earlier, everywhere)
+            _check_when(step, earlier, members, everywhere)
             if block.parallel and len(block.steps) > 1:
                 _check_beside(step)
         earlier.update(members)
@@ -67,15 +69,19 @@ def _check_during(
 
 
 def _check_when(
-    step: WrittenStep, earlier: dict[str, WrittenStep], everywhere: dict[str, WrittenStep]
+    step: WrittenStep,
+    earlier: dict[str, WrittenStep],
+    beside: dict[str, WrittenStep],
+    everywhere: dict[str, WrittenStep],
 ) -> None:
     for sketch in step.sketches:
         for name in sorted(sketch.when.references() if sketch.when is not None else ()):
             if name == step.id:
                 step.place.problem(("when",), "a step can't wait for itself")
+            elif name in beside and name not in earlier:
+                step.place.problem(("when",), f"step {name!r} runs beside this one: {_ONLY_EARLIER}")
             elif name not in earlier:
-                reason = "when can ask only about earlier steps, and not about its neighbours in parallel"
-                step.place.problem(("when",), _unknown(name, earlier, everywhere, reason))
+                step.place.problem(("when",), _unknown(name, earlier, everywhere, _ONLY_EARLIER))
 
 
 def _check_beside(step: WrittenStep) -> None:

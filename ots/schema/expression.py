@@ -16,7 +16,7 @@ Operator = Literal["<", "<=", ">", ">=", "==", "!=", "in", "between"]
 _COMPARATORS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "==": "==", "!=": "!="}
 _COMPARISON = re.compile(r"(<=|>=|==|!=|<|>)\s*([^<>=!\s].*)", re.DOTALL)
 _IN = re.compile(r"in\s*\[(.*)\]", re.DOTALL)
-_BETWEEN = re.compile(rf"between\s+({units.NUMBER}\s*[^\s\d,]*?)\s*(?:\s|,)\s*(?:and\s+)?({units.NUMBER}.*)")
+_BETWEEN = re.compile(r"between\s+(.+?)\s*(?:\band\b|,|\s)\s*([+-]?[\d.].*)", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9_.:/+-]{1,64}|'[^']{0,64}'|\"[^\"]{0,64}\"")
 _SLIPS = {"=<": "<=", "=>": ">=", "=": "==", "≤": "<=", "≥": ">=", "≠": "!=", "<>": "!="}
 _MAX_TEXT = 200

@@ -51,6 +51,7 @@ class _Loader:
         self.problems: list[Problem] = []
         self.used: set[str] = set()
         self.steps = 0
+        self.faulty: dict[str, str] = {}
         if not isinstance(tree, MappingNode):
             self._stop(tree.mark, "a case is a mapping that starts with ots: 1")
         self.tree = tree
@@ -101,16 +102,23 @@ class _Loader:
         node = self.tree.get("vars")
         if node is not None and not isinstance(node, MappingNode):
             self._note(node.mark, "vars needs names and values, such as {server: 192.0.2.1}")
-        for name, value in node.pairs if isinstance(node, MappingNode) else ():
+        pairs = node.pairs if isinstance(node, MappingNode) else ()
+        later = {
+            name.text: f"variable {name.text!r} stands below: put it before this one" for name, _ in pairs
+        }
+        for name, value in pairs:
             if not NAME.fullmatch(name.text):
                 self._note(name.mark, f"{name.text!r} is no variable name: letters, digits and _")
             elif not isinstance(value, Scalar):
                 self._note(value.mark, f"{name.text} needs one value, not a list or a mapping")
-                values.setdefault(name.text, "")
+                self.faulty[name.text] = ""
             elif name.text not in given:
-                missing = value.plain and resolve(value, []) is None
-                text = Variables(values, self.used).expand(value, self.problems, self.source)
-                values[name.text] = None if missing else text
+                variables = Variables(values, self.used, {**later, **self.faulty})
+                text = variables.expand(value, self.problems, self.source)
+                values[name.text] = None if value.plain and resolve(value, []) is None else text
+                if variables.spoiled:
+                    self.faulty[name.text] = ""
+            later.pop(name.text, None)
         return values
 
     def _head(self) -> CaseWritten | None:
@@ -151,7 +159,7 @@ class _Loader:
                 return WrittenStep(None, InFile(self.source, node, self.problems, frozenset()), False, ())
             body = MappingNode(tuple(pair for pair in node.pairs if pair[0].text != "for_each"), node.mark)
         if own is not None:
-            own = Variables(self.variables, self.used).apply(own, self.problems, self.source)
+            own = Variables(self.variables, self.used, self.faulty).apply(own, self.problems, self.source)
         sketches, ids = [], []
         for variables in expand(own, self.problems, self.source):
             self._count(node.mark)
@@ -171,11 +179,13 @@ class _Loader:
 
     def _fill(self, node: Node, variables: Mapping[str, str | None]) -> tuple[Any, InFile]:
         """The data of a node with the variables in, and its place."""
-        filled = Variables(variables, self.used).apply(node, self.problems, self.source)
+        values = Variables(variables, self.used, self.faulty)
+        filled = values.apply(node, self.problems, self.source)
         data = resolve(filled, self.problems, self.source)
-        return data, InFile(self.source, node, self.problems, self._settled())
+        return data, InFile(self.source, node, self.problems, self._settled() | values.spoiled)
 
     def _settled(self) -> frozenset[Mark]:
+        """Where something is wrong already, so that nothing more need be said."""
         return frozenset(Mark(problem.line, problem.column) for problem in self.problems)
 
     def _note(self, mark: Mark, message: str) -> None:

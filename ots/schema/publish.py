@@ -108,6 +108,9 @@ def _tidy(schema: Schema) -> Schema:
         return tidy
     if tidy.get("type") == "string":
         tidy = {key: value for key, value in tidy.items() if key not in _STRING_ONLY}
+    if "enum" in tidy:
+        tidy["enum"] = [*tidy["enum"], *(int(word) for word in tidy["enum"] if str(word).isdecimal())]
+        tidy.pop("type", None)
     closed = (
         tidy.get("type") in ("integer", "number", "boolean") or {"pattern", "enum", "const"} & tidy.keys()
     )

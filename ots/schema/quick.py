@@ -63,8 +63,10 @@ def case_of_probe(
         if path[:1] == ("thresholds",) and len(path) > 1 and isinstance(path[1], int):
             return limits[path[1]][0]
         if path[:1] == ("target",) or not path:
-            return "target" if path else kind.kind
-        option = path[1] if path[0] == "params" and len(path) > 1 else path[0]
+            return "target" if path else ""
+        if path == ("params",):
+            return ""
+        option = path[1] if path[0] == "params" else path[0]
         return "--" + str(option).replace("_", "-")
 
     sketch = read_step(data, InOptions(name, problems), {kind.kind: kind}, Instance(None, 0), "continue")
@@ -105,7 +107,9 @@ def find_metric(name: str, kind: Kind) -> MetricDef | str:
             return keys[fits[0]]
         if fits:
             return f"{name!r} may be {' or '.join(sorted(fits))}: write which"
-    tails = {stem.removeprefix(f"{kind.kind}_") for stem in stems.values()}
+    tails = {
+        (key if stem == kind.kind else stem).removeprefix(f"{kind.kind}_") for key, stem in stems.items()
+    }
     words = {word for tail in tails for word in tail.split("_")}
     near = suggest(name, words | tails)
     return f"{kind.kind} has no metric {name!r}{near if 'mean' in near else suggest(name, tails)}"

@@ -43,7 +43,7 @@ def _check_cron(text: str, place: Place) -> bool:
     try:
         next(CronSim(text, datetime(2000, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
-        reason = str(error) or "it never comes"
+        reason = str(error).lower() or "it never comes"
         place.problem(("cron",), f"{text!r} is no cron time: {reason}")
         return False
     return True

@@ -38,6 +38,7 @@ _BOUNDS = {
 
 def check(model: type[Model], data: Any, place: Place, what: str) -> Model | None:
     """The model's instance, or None after noting every problem. `what` names the thing: `a step`."""
+    data = _with_choices(model, data)
     try:
         instance = model.model_validate(data, context=WRITTEN)
     except ValidationError as error:
@@ -65,6 +66,17 @@ def check_each(
             return None, faulty
     _means_it(instance, data, place)
     return instance, frozenset()
+
+
+def _with_choices(model: type[BaseModel], data: Any) -> Any:
+    """The data with `family: 4` as the word '4', where '4' is one of a parameter's choices."""
+    if not isinstance(data, Mapping):
+        return data
+    choices = {name: get_args(field.annotation) for name, field in model.model_fields.items()}
+    return {
+        name: str(value) if type(value) is int and str(value) in choices.get(name, ()) else value
+        for name, value in data.items()
+    }
 
 
 def _explain(error: ValidationError, model: type[BaseModel], data: Any, place: Place, what: str) -> None:
@@ -119,7 +131,8 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: Path, what: str) -> 
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         length = context.get("min_length") or context.get("max_length")
         words = "at least" if kind.endswith("short") else "at most"
-        return f"must have {words} {length} {'characters' if kind.startswith('string') else 'entries'}"
+        unit = "character" if kind.startswith("string") else "entry"
+        return f"must have {words} {counted(length or 0, unit)}"
     if kind == "value_error":
         return str(context.get("error", error["msg"]))
     family = kind.partition("_")[0]
@@ -135,6 +148,13 @@ def _say(error: ErrorDetails, model: type[BaseModel], path: Path, what: str) -> 
             hint = ": put it in quotes"
         return f"expected {_EXPECTED[family]}, got {shown(value)}{hint}"
     return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 entry`, `3 entries`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def shown(value: Any) -> str:

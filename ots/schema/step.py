@@ -176,6 +176,9 @@ def _thresholds(
     found: dict[str, Threshold] = {}
     for index, entry in enumerate(entries):
         here = Within(place, ["thresholds", index])
+        if not isinstance(entry, Mapping):
+            here.problem((), "expected a threshold such as {metric: KEY, fail: '< 60 ms'}")
+            continue
         written = check(ThresholdWritten, entry, here, "a threshold")
         if written is None:
             continue

@@ -16,6 +16,7 @@ Form = Literal["host", "host:port", "network", "url"]
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _MAX_NAME = 253
+_MAX_TEXT = 2048
 
 
 class TargetError(ValueError):
@@ -64,11 +65,13 @@ class Targets:
 
     def parse(self, text: str) -> Target:
         """One target, or TargetError."""
+        if len(text) > _MAX_TEXT:
+            raise TargetError(f"a target has at most {_MAX_TEXT} characters, not {len(text)}")
         if not text or text != text.strip() or any(ord(char) < 33 or ord(char) == 127 for char in text):
-            raise TargetError(f"{text!r} is no target: expected {self.describe()}")
+            raise TargetError(f"{_redact(text)!r} is no target: expected {self.describe()}")
         if "://" in text:
             if "url" not in self.forms:
-                raise TargetError(f"{text!r} is a URL: expected {self.describe()}")
+                raise TargetError(f"{_redact(text)!r} is a URL: expected {self.describe()}")
             return self._url(text)
         if "/" in text and "network" in self.forms:
             return _network(text)
@@ -82,8 +85,9 @@ class Targets:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise TargetError(f"{_redact(text)!r} is no valid URL: {error}") from None
+        except ValueError:
+            # What urllib says may quote a password that it took for a port.
+            raise TargetError(f"{_redact(text)!r} is no URL: check host and port") from None
         if parts.scheme not in self.schemes:
             raise TargetError(f"{_redact(text)!r}: scheme {parts.scheme!r} is not {self.describe()}")
         if parts.password is not None:
@@ -92,7 +96,9 @@ class Targets:
                 '(params: {password: "${secret:NAME}"} or --password-from env:NAME)'
             )
         if not host:
-            raise TargetError(f"{text!r} has no host")
+            raise TargetError(f"{text!r} has no host: write {parts.scheme}://HOST/")
+        if port == 0:
+            raise TargetError(f"{text!r}: port 0 is not between 1 and 65535")
         path = parts.path or "/"
         if parts.query:
             path += "?" + parts.query
@@ -115,7 +121,8 @@ class Targets:
 
 
 def _redact(text: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", text)
+    """The URL without its password, even one with `/` or `@` in it."""
+    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", text)
 
 
 def _network(text: str) -> Target:
@@ -135,6 +142,8 @@ def _host(host: str, text: str) -> str:
         pass
     if re.fullmatch(r"[0-9.]+", host):
         raise TargetError(f"{text!r} is no IPv4 address: four numbers from 0 to 255")
+    if re.fullmatch(r"[^:]+:\d+", host):
+        raise TargetError(f"{text!r} has a port, and this probe takes none: write {host.partition(':')[0]}")
     if ":" in host:
         raise TargetError(f"{text!r} is no IPv6 address")
     try:

@@ -63,7 +63,7 @@ def _param(name: str, field: FieldInfo) -> Iterator[str]:
     if len(line) + len(explained) + 4 <= _WIDTH:
         yield f"{line}    # {explained}"
     else:
-        yield f"    #   {explained}"
+        yield f"    {mark}  # {explained}"
         yield line
 
 

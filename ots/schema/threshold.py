@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ots import units
 from ots.model.metric import MetricDef, MetricType
@@ -17,6 +18,14 @@ from ots.schema.quantity import Share
 from ots.stats import distribution
 from ots.strictyaml import suggest
 
+
+def _limit_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise PydanticCustomError("limit", "a limit says what must hold, in quotes, such as '< 60 ms'")
+
+
+Limit = Annotated[str, PlainValidator(_limit_text), WithJsonSchema({"type": "string"})]
 LossPolicy = Literal["conditional", "infinite"]
 OnMissing = Literal["fail", "error", "warn", "pass", "skipped"]
 
@@ -42,8 +51,8 @@ class ThresholdWritten(BaseModel):
         str | None, Field(description="Statistic of the metric; median or value if not said.")
     ] = None
     where: Annotated[dict[str, str], Field(description="Judge only label sets with these labels.")] = {}
-    warn: Annotated[str | None, Field(description="What should hold, such as '< 60 ms'.")] = None
-    fail: Annotated[str | None, Field(description="What must hold, such as '< 150 ms'.")] = None
+    warn: Annotated[Limit | None, Field(description="What should hold, such as '< 60 ms'.")] = None
+    fail: Annotated[Limit | None, Field(description="What must hold, such as '< 150 ms'.")] = None
     min_samples: Annotated[int | None, Field(ge=1, description="Fewer valid samples can't be judged.")] = None
     on_missing: Annotated[OnMissing, Field(description="Verdict where the value is missing.")] = "error"
     loss_policy: Annotated[

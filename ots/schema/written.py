@@ -47,7 +47,7 @@ def _identifier(text: str) -> str:
 
 
 def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, list | tuple | dict | None) else [value]
 
 
 def _title(value: Any) -> Any:

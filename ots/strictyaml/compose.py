@@ -88,7 +88,8 @@ class _Composer:
         try:
             yield from yaml.parse(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
-            mark = _mark(error.problem_mark or error.context_mark)
+            unclosed = error.problem == "found unexpected end of stream"
+            mark = _mark((unclosed and error.context_mark) or error.problem_mark or error.context_mark)
             self._stop(mark, explain(error, text, mark))
         except yaml.YAMLError as error:
             self._stop(Mark(1, 1), f"not YAML: {' '.join(str(error).split())}")
@@ -126,7 +127,7 @@ class _Composer:
         )
         if short not in _CORE_TAGS or not tag.startswith(_CORE_PREFIX) or not fits:
             shown = "!!" + short if tag.startswith(_CORE_PREFIX) else tag
-            self._note(mark, f"the tag {shown[:40]} is not allowed: write the value without it")
+            self._note(mark, f"the tag {shown[:40]} is not allowed: take it out, or quote the text")
             return None
         return short if isinstance(event, yaml.ScalarEvent) else None
 
@@ -135,7 +136,7 @@ class _Composer:
         if self.aliases > MAX_ALIASES:
             self._stop(mark, f"more than {MAX_ALIASES} aliases")
         if anchor not in self.anchors:
-            self._stop(mark, f"the alias *{anchor} has no anchor &{anchor} before it")
+            self._stop(mark, f"no anchor &{anchor} before this *{anchor}: quote a text that starts with *")
         part = self.anchors[anchor]
         if len(self.open) + part.depth > MAX_DEPTH:
             self._stop(mark, f"nested deeper than {MAX_DEPTH} levels through the alias *{anchor}")

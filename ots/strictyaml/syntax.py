@@ -24,8 +24,9 @@ _EXPLAINED = (
     ("did not find expected node content", "a value is missing here"),
     ("block sequence entries are not allowed", "'- ' can't stand here: start the list on a line of its own"),
     ("found a tab character where an indentation", "a tab can't indent: use spaces"),
+    ("did not find expected comment or line break", "a text can't start with '>' or '|': put it in quotes"),
     ("found unknown escape character", "unknown escape in double quotes: use single quotes, or write \\\\"),
-    ("found undefined tag handle", "tags (!name) are not allowed: write the value without it"),
+    ("found undefined tag handle", "tags (!name) are not allowed: take it out, or quote the text"),
 )
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping as Table
 
-from ots.strictyaml.node import Mapping, Node, Scalar, Sequence
+from ots.strictyaml.node import Mapping, Mark, Node, Scalar, Sequence
 from ots.strictyaml.problem import Problem
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -31,12 +31,20 @@ def suggest(word: str, known: Iterable[str]) -> str:
 class Variables:
     """Names and their texts; None stands for a variable that is declared and must be given.
 
-    `used` collects the names that were asked for.
+    `used` collects the names that were asked for. `unusable` are names that exist but can't be used here,
+    with the reason; an empty reason was told before, and only the place is noted in `spoiled`.
     """
 
-    def __init__(self, values: Table[str, str | None], used: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        values: Table[str, str | None],
+        used: set[str] | None = None,
+        unusable: Table[str, str] | None = None,
+    ) -> None:
         self.values = values
         self.used: set[str] = set() if used is None else used
+        self.unusable = unusable or {}
+        self.spoiled: set[Mark] = set()
 
     def apply(self, node: Node, problems: list[Problem], source: str = "") -> Node:
         """The same tree with every scalar's references replaced; faults go into `problems`."""
@@ -63,10 +71,12 @@ class Variables:
             if name is not None and name.startswith("secret:"):
                 return match[0]
             found = self._look_up(name)
-            if isinstance(found, UnknownVariable):
+            if not isinstance(found, _NoValue):
+                return found
+            self.spoiled.add(scalar.mark)
+            if found:
                 problems.append(_problem(source, scalar, str(found)))
-                return ""
-            return found
+            return ""
 
         text = _REFERENCE.sub(replace, scalar.text)
         if len(text) > _MAX_TEXT:
@@ -76,24 +86,24 @@ class Variables:
             return ""
         return text
 
-    def _look_up(self, name: str | None) -> str | UnknownVariable:
+    def _look_up(self, name: str | None) -> str | _NoValue:
         if name is None:
-            return UnknownVariable("'${' without '}': write ${name}, or $${ for the characters themselves")
+            return _NoValue("'${' without '}': write ${name}, or $${ for the characters themselves")
         if not NAME.fullmatch(name):
-            return UnknownVariable(f"${{{name}}} is no variable: a name has letters, digits and _")
+            return _NoValue(f"${{{name}}} is no variable: a name has letters, digits and _")
         self.used.add(name)
+        if name in self.unusable:
+            return _NoValue(self.unusable[name])
         if name not in self.values:
-            return UnknownVariable(
-                f"unknown variable {name!r}{suggest(name, self.values) or ': add it to vars'}"
-            )
+            return _NoValue(f"unknown variable {name!r}{suggest(name, self.values) or ': add it to vars'}")
         value = self.values[name]
         if value is None:
-            return UnknownVariable(f"variable {name!r} has no value: give it with --var {name}=…")
+            return _NoValue(f"variable {name!r} has no value: give it with --var {name}=…")
         return value
 
 
-class UnknownVariable(str):
-    """Why a reference has no value."""
+class _NoValue(str):
+    """Why a reference has no value; empty if that was told before."""
 
 
 def _problem(source: str, scalar: Scalar, message: str) -> Problem:
