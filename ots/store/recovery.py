@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import zlib
 from typing import TYPE_CHECKING
 
 from ots.store.liveness import FileLock
@@ -46,16 +47,29 @@ def _still_open(database: sqlite3.Connection, row: int) -> bool:
 
 
 def _close(database: sqlite3.Connection, row: int) -> None:
+    """Writes the document of a dead run. What can't be read of it stays as it is and is not tried again."""
+    import msgspec
+
     from ots.store.document import close_killed
     from ots.store.writer import put_document
 
-    put_document(database, row, close_killed(read_unfinished(database, row)))
+    try:
+        report = close_killed(read_unfinished(database, row))
+    except (zlib.error, msgspec.MsgspecError, LookupError) as error:
+        log.warning("A run that was killed can't be read back: %s", error)
+        database.execute(
+            "UPDATE report SET state = 'aborted', reason = 'killed', verdict = 'error' WHERE id = ?", (row,)
+        )
+        return
+    put_document(database, row, report)
 
 
 def read_unfinished(database: sqlite3.Connection, row: int) -> Report:
     """The report of a run in progress, as far as it was written."""
     from ots.store.document import compose
 
-    (head,) = database.execute("SELECT body FROM head WHERE id = ?", (row,)).fetchone()
+    found = database.execute("SELECT body FROM head WHERE id = ?", (row,)).fetchone()
+    if found is None:
+        raise LookupError("its head is gone")
     steps = database.execute("SELECT body FROM step WHERE id = ? ORDER BY position", (row,)).fetchall()
-    return compose(head, [body for (body,) in steps])
+    return compose(found[0], [body for (body,) in steps])

@@ -172,15 +172,19 @@ class Store:
         return document
 
     def report(self, entry: Entry) -> Report:
-        """The report as an object."""
-        from ots.model.report import Report
-
+        """The report as an object, of the present version whatever it was stored as."""
         if entry.running:
             with self._reading() as connection:
                 return recovery.read_unfinished(connection, entry.id)
-        import msgspec
+        from ots.schema.report import ReportError, read_report
 
-        return msgspec.json.decode(self.document(entry), type=Report)
+        try:
+            return read_report(self.document(entry))
+        except ReportError as error:
+            raise StoreError(
+                f"The report {entry.seq} can't be read: {error}.",
+                "Upgrade OTS, or export it with --format json.",
+            ) from None
 
     def artifact_digests(self, entry: Entry) -> Sequence[str]:
         """The SHA-256 of every file kept beside the report."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from ots.config.agent import agent_id
 from ots.store import Store, StoreError
 from ots.store.liveness import FileLock
 from tests.peers.require import not_applicable
@@ -98,6 +99,14 @@ def test_processes_share_one_store(tmp_path: Path) -> None:
         entries = store.list()
         assert sorted(entry.seq for entry in entries) == list(range(1, 49))
         assert all(len(store.report(entry).steps) == 2 for entry in entries)
+
+
+def test_processes_agree_on_one_agent(tmp_path: Path) -> None:
+    """Processes that start together on a new machine find one id, and leave no draft behind."""
+    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
+        ids = {done.result(LIMIT) for done in [pool.submit(agent_id, tmp_path / "new") for _ in range(16)]}
+    assert len(ids) == 1
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["agent-id"]
 
 
 def recover(folder: Path) -> int:

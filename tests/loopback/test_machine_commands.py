@@ -1,4 +1,4 @@
-"""`ots report`, `link`, `doctor` and `config` as a user runs them, and what the kernel says of this machine."""
+"""`ots report`, `link`, `doctor`, `config` as a user runs them, and what the kernel says of this machine."""
 
 from __future__ import annotations
 

@@ -341,3 +341,33 @@ def test_unfinished_report_cannot_be_finished(store: Store) -> None:
     report = make_report()
     with store.begin(report) as writer, pytest.raises(ValueError, match="has not finished"):
         writer.finish(report)
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE head SET body = x'00'", "DELETE FROM head", "UPDATE step SET body = x'1234'"]
+)
+def test_killed_run_that_cannot_be_read_blocks_nobody(store: Store, damage: str) -> None:
+    """One unreadable run is closed without a document; every other report stays within reach."""
+    finish(store, make_report())
+    with store.begin(make_report("2026-03-09T08:00:00.000000Z")) as writer:
+        writer.step(0, make_step(0))
+    with store.writing() as database:
+        database.execute(damage)
+    with Store.open(store.folder) as again:
+        entry = again.get("last")
+        assert (entry.state, entry.reason, entry.verdict) == ("aborted", "killed", "error")
+        with pytest.raises(StoreError, match="not in the store"):
+            again.report(entry)
+        assert again.report(again.get("1")).seq == 1
+        assert again.recover() == []
+
+
+def test_report_of_a_newer_version_is_refused(store: Store) -> None:
+    """A document of a later major version is told with both numbers, and can still be exported as it is."""
+    report = make_report()
+    report.schema.version = "9.0.0"
+    document = finish(store, report)
+    entry = store.get("last")
+    with pytest.raises(StoreError, match=r"9.*1"):
+        store.report(entry)
+    assert store.document(entry) == document
