@@ -23,12 +23,10 @@ cancellation, exclusivity, data budget and licence belong to the engine; a probe
 from __future__ import annotations
 
 import abc
-import socket
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +35,10 @@ from ots.model.metric import Metric, MetricDef, Value
 from ots.model.outcome import ErrorClass, Outcome, Phase, QualityFlag
 from ots.model.report import Error
 from ots.schema.target import Target, Targets
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
 
 __all__ = [
     "Address",
@@ -214,10 +216,6 @@ class Address:
 
     def sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
         return (self.ip, port) if self.family == "4" else (self.ip, port, 0, self.scope)
-
-    @property
-    def af(self) -> socket.AddressFamily:
-        return socket.AF_INET if self.family == "4" else socket.AF_INET6
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ots.model.metric import Value
+from ots.netio.binding import socket_family
 from ots.netio.icmp import Event, Extra, Refusal, Settled
 from ots.probe import Address, Context, Failed, Target
 from ots.probes import _ping_metrics as published
@@ -241,7 +242,7 @@ def _table(rows: Iterator[tuple[str, str, str]]) -> bytes:
 def _is_own(addresses: Sequence[Address]) -> bool:
     """Whether one of these is this machine's: one that can be bound to."""
     for address in addresses:
-        with socket.socket(address.af, socket.SOCK_DGRAM) as trial:
+        with socket.socket(socket_family(address), socket.SOCK_DGRAM) as trial:
             try:
                 trial.bind(address.sockaddr(0))
             except OSError:

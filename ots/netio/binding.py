@@ -9,7 +9,7 @@ import struct
 
 from ots.i18n import N_
 from ots.netio.errors import classify
-from ots.probe import Failed, Route
+from ots.probe import Address, Failed, Route
 
 _IP_UNICAST_IF = 50
 _IPV6_UNICAST_IF = 76
@@ -21,6 +21,11 @@ _NO_RIGHT = N_(
 )
 _NO_SOURCE = N_("Give an address of this machine; `ots link` lists them.")
 _NO_INTERFACE = N_("Name an interface of this machine; `ots link` lists them.")
+
+
+def socket_family(address: Address) -> socket.AddressFamily:
+    """The system's name of an address's family."""
+    return socket.AF_INET if address.family == "4" else socket.AF_INET6
 
 
 def bind_route(sock: socket.socket, route: Route) -> None:

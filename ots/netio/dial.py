@@ -8,7 +8,7 @@ import socket
 from typing import Literal
 
 from ots.clock import Clock
-from ots.netio.binding import bind_route
+from ots.netio.binding import bind_route, socket_family
 from ots.netio.errors import TIMER, classify
 from ots.netio.marks import Mark
 from ots.netio.ready import writable
@@ -50,7 +50,7 @@ async def dial(
 
     Marks `connect_start` just before connect() and `connected` when the selector reports the connection.
     """
-    sock = open_socket(address.af, socket.SOCK_STREAM, route)
+    sock = open_socket(socket_family(address), socket.SOCK_STREAM, route)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         start = clock.monotonic()

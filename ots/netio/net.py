@@ -6,7 +6,7 @@ import socket
 import ssl
 
 from ots.clock import Clock
-from ots.netio.binding import bind_route
+from ots.netio.binding import bind_route, socket_family
 from ots.netio.dial import dial, open_socket
 from ots.netio.marks import Mark
 from ots.netio.resolve import resolve
@@ -38,7 +38,7 @@ class SystemNet:
         return await shake_hands(connection, server_name, context, self._clock, self._mark, timeout)
 
     def udp(self, address: Address, route: Route) -> socket.socket:
-        return open_socket(address.af, socket.SOCK_DGRAM, route)
+        return open_socket(socket_family(address), socket.SOCK_DGRAM, route)
 
     def bind(self, sock: socket.socket, route: Route) -> None:
         bind_route(sock, route)
