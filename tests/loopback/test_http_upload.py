@@ -119,9 +119,9 @@ async def test_through_caddy_to_our_peer(tls: bool, ca: Authority, tmp_path: Pat
         await asyncio.to_thread((tmp_path / "Caddyfile").write_text, config)
         with running(argv, port=port, folder=tmp_path, env=env):
             url = f"https://localhost:{tls_port}" if tls else f"http://127.0.0.1:{port}"
-            made = await upload(f"{url}/speed/up", size=5_000_000, connections=2, ca_file=str(ca.root))
+            made = await upload(f"{url}/speed/up", size=40_000_000, connections=2, ca_file=str(ca.root))
     assert made.only.error is None
-    assert value(made, "bytes_transferred") == 5_000_000
+    assert value(made, "bytes_transferred") == 40_000_000
     assert made.only.method["counted_at"] == "peer"
 
 
