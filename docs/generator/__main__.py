@@ -11,7 +11,9 @@ from pathlib import Path
 from docs.generator import reference
 from docs.generator.catalogues import compiled
 from docs.generator.command_index import command_index
+from docs.generator.probes import built_in
 from ots import i18n
+from ots.schema.publish import case_schema
 from ots.schema.report import report_schema
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +52,12 @@ def outputs() -> Iterator[tuple[Path, bytes]]:
     }
     for name, make in pages.items():
         yield ROOT / name, make().encode()
-    schema = json.dumps(report_schema(), ensure_ascii=False, indent=2) + "\n"
-    yield ROOT / "ots" / "schema" / "report-1.json", schema.encode()
+    for name, schema in (
+        ("report-1.json", report_schema()),
+        ("case-1.json", case_schema({probe.kind: probe for probe in built_in()})),
+    ):
+        text = json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
+        yield ROOT / "ots" / "schema" / name, text.encode()
     for source in sorted((ROOT / "ots" / "locale").glob("*/LC_MESSAGES/*.po")):
         yield source.with_suffix(".mo"), compiled(source)
 

@@ -124,18 +124,11 @@ def new(kinds: tuple[str, ...], case_id: str | None, output: Path | None) -> Non
 @command.command(
     "schema", help=_("Print the JSON Schema of a case with the probes installed here, for editors.")
 )
-@click.option("--built-in", is_flag=True, help=_("Without third parties' probes: what ships as case-1.json."))
-def schema(built_in: bool) -> None:
+def schema() -> None:
     from ots.registry import kinds
     from ots.schema.publish import case_schema
 
-    known = kinds()
-    probes = {
-        probe.kind: probe
-        for probe in known.usable()
-        if not built_in or known.origin(probe.kind).distribution == "built-in"
-    }
-    print_json(case_schema(probes))
+    print_json(case_schema({probe.kind: probe for probe in kinds().usable()}))
 
 
 def _load(name: str, variables: dict[str, str]) -> Case:

@@ -35,7 +35,11 @@ class SecretStore:
         self._one_at_a_time = threading.Lock()
 
     def get(self, reference: str) -> str:
-        """The value behind a name, or behind `env:NAME`, `file:PATH`, `prompt`. Raises SecretError."""
+        """The value behind a name, or behind `env:NAME`, `file:PATH`, `prompt`. Raises SecretError.
+
+        `${secret:NAME}`, as parameters hold it, means NAME.
+        """
+        reference = reference.removeprefix("${secret:").removesuffix("}")
         with self._one_at_a_time:
             if reference not in self._known:
                 value = _find(reference)

@@ -25,9 +25,13 @@ from ots.units import Dimension, UnitError
 
 WRITTEN: Mapping[str, bool] = {"written": True}
 """Validation context of what a person wrote: there a number without its unit is an error."""
+BY_HAND: Mapping[str, bool] = {"written": True, "by_hand": True}
+"""The same on the command line, whose user may also say where a secret lies: `env:NAME`, `file:PATH` or
+`prompt`. A case may not: it can come from elsewhere, and would read any file of this machine."""
 
 _NO_SECRET = 'a secret is never written down: write "${secret:NAME}" and give its value at run time'
-_REFERENCE = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,64})\}")
+_REFERENCE = re.compile(r"\$\{secret:[A-Za-z0-9_.-]{1,64}\}")
+_PLACE = re.compile(r"(?:env|file):[^{}]+|prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class SecretReference:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
+        return core_schema.with_info_plain_validator_function(
             self._validate, serialization=core_schema.to_string_ser_schema()
         )
 
@@ -94,7 +98,9 @@ class SecretReference:
     ) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_REFERENCE.pattern}$", "examples": ["${secret:NAME}"]}
 
-    def _validate(self, value: Any) -> str:
+    def _validate(self, value: Any, info: core_schema.ValidationInfo) -> str:
+        if isinstance(value, str) and (info.context or {}).get("by_hand") and _PLACE.fullmatch(value):
+            return f"${{secret:{value}}}"
         if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
             # The value may be a password: it must not stand in the message.
             raise PydanticCustomError("secret", "{reason}", {"reason": _NO_SECRET})

@@ -36,11 +36,13 @@ _BOUNDS = {
 }
 
 
-def check(model: type[Model], data: Any, place: Place, what: str) -> Model | None:
+def check(
+    model: type[Model], data: Any, place: Place, what: str, context: Mapping[str, bool] = WRITTEN
+) -> Model | None:
     """The model's instance, or None after noting every problem. `what` names the thing: `a step`."""
     data = _with_choices(model, data)
     try:
-        instance = model.model_validate(data, context=WRITTEN)
+        instance = model.model_validate(data, context=dict(context))
     except ValidationError as error:
         _explain(error, model, data, place, what)
         return None

@@ -14,6 +14,7 @@ from ots.schema.case import PrecheckSpec, Step
 from ots.schema.condition import Condition, ConditionError
 from ots.schema.kinds import Kind
 from ots.schema.place import Place, Within
+from ots.schema.quantity import BY_HAND, WRITTEN
 from ots.schema.shape import check, check_each
 from ots.schema.target import Target, TargetError
 from ots.schema.threshold import Threshold, ThresholdWritten, planned_needed, understand
@@ -23,7 +24,10 @@ from ots.strictyaml import suggest
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One expansion of `for_each` (`name` is None without): where it stands and what it is called."""
+    """One expansion of `for_each` (`name` is None without): what it is called and where it stands.
+
+    Line 0 is the command line.
+    """
 
     name: str | None
     line: int
@@ -77,7 +81,8 @@ def read_step(
     targets = read_targets(written.target if written is not None else (), kind, place)
     checked: BaseModel | None = None
     if isinstance(params, Mapping):
-        checked = check(kind.Params, params, Within(place, ["params"]), kind.kind)
+        context = WRITTEN if instance.line else BY_HAND
+        checked = check(kind.Params, params, Within(place, ["params"]), kind.kind, context)
     thresholds = _thresholds(limits if isinstance(limits, list) else [], kind, targets, place)
     if written is None or checked is None or place.any:
         return Sketch(place, kind, when, during, None)

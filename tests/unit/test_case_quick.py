@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ots.model.metric import MetricDef
-from ots.schema.load import CaseError, case_of_probe
+from ots.schema.load import CaseError, case_of_probe, load_case
 from ots.schema.quick import find_metric
-from tests.unit.case_kinds import FETCH, KNOCK, LOGIN, FakeKind, KnockParams
+from tests.unit.case_kinds import FETCH, KINDS, KNOCK, LOGIN, FakeKind, KnockParams
 
 
 def _messages(kind: FakeKind, targets: list[str], params: dict[str, object], **more: Any) -> list[str]:
@@ -105,6 +105,19 @@ def test_too_few_samples_propose_an_option() -> None:
         "--fail 'loss <= 1 %': knock_packet_loss_ratio value <= 1 %: needs 100 planned samples, "
         "and there are 20: give --count 100 or more"
     ]
+
+
+@pytest.mark.parametrize("place", ["env:MAIL_PASSWORD", "file:/run/secrets/mail", "prompt"])
+def test_only_the_command_line_says_where_a_secret_lies(place: str) -> None:
+    """A user at the terminal may name a file or a variable; a case, which may come from afar, may not."""
+    case = case_of_probe(LOGIN, ["192.0.2.1"], {"user": "me", "password": place})
+    assert case.steps[0].params.model_dump()["password"] == f"${{secret:{place}}}"
+    for written in (place, f"$${{secret:{place}}}", f"${{secret:{place}}}"):
+        params = f"{{user: x, password: '{written}'}}"
+        text = f"ots: 1\nid: c\nsteps:\n  - {{id: a, probe: login, target: h, params: {params}}}"
+        if place != "prompt" or not written.startswith("$"):
+            with pytest.raises(CaseError, match="a secret is never written down"):
+                load_case(text, "c.yaml", KINDS, {})
 
 
 def test_a_missing_parameter_and_a_secret_on_the_command_line() -> None:
