@@ -29,15 +29,18 @@ _WORDS = (
     N_("bond"),
     N_("virtual"),
     N_("other"),
-    N_("up"),
-    N_("down"),
-    N_("unknown"),
-    N_("dormant"),
     N_("host"),
     N_("link"),
     N_("site"),
 )
 """What the kernel says in words of its own, marked for the catalogue."""
+
+_STATES = {
+    "up": N_("connected"),
+    "down": N_("not connected"),
+    "lowerlayerdown": N_("not connected"),
+    "dormant": N_("waiting"),
+}
 
 _MARK = {"up": "●", "unknown": "●", "down": "○"}
 _EXAMPLES = "\b\nExamples:\n  ots link\n  ots link wlan0\n  ots link --json"
@@ -116,8 +119,10 @@ def _chain(facts: dict[str, Any], width: int) -> str:
 
 
 def _link_line(facts: dict[str, Any]) -> str:
-    kind, state = facts["type"] or "unknown", facts["state"] or "unknown"
-    pieces = [facts["interface"], _(kind), _(state)]
+    kind, state = facts["type"], _STATES.get(facts["state"])
+    pieces = [facts["interface"], _(kind)]
+    if state is not None:
+        pieces.append(_(state))
     if facts["speed_bits_per_second"]:
         pieces.append(display(facts["speed_bits_per_second"], "bit/s"))
     if facts["mtu"]:

@@ -41,22 +41,31 @@ def lines(entries: Sequence[Entry], *, width: int | None, colour: bool) -> list[
 
     `width` is the terminal's; None cuts nothing.
     """
+    if not entries:
+        return []
+    column = dict(zip(Entry._fields, zip(*entries, strict=True), strict=True))
     words = {verdict: _(verdict) for verdict in (*_COLOURS, "skipped", "running")}
-    local = _LocalTime()
-    rows = [
-        (
-            f"#{entry.seq}",
-            local.of(entry.start),
-            words["running"] if entry.running else words.get(entry.verdict or "", entry.verdict or ""),
-            f"{entry.duration:.1f} s" if entry.duration is not None else _ending(entry),
-            entry.case_id,
-            entry.job or "",
-            entry.targets,
-        )
-        for entry in entries
+    verdicts = [
+        words["running"] if state == "running" else words.get(verdict, verdict or "")
+        for state, verdict in zip(column["state"], column["verdict"], strict=True)
     ]
+    local = _LocalTime()
+    shown = _aligned(
+        [f"#{seq}" for seq in column["seq"]],
+        [local.of(start) for start in column["start"]],
+        verdicts,
+        [
+            f"{duration:.1f} s" if duration is not None else reason or ""
+            for duration, reason in zip(column["duration"], column["reason"], strict=True)
+        ],
+        column["case_id"],
+        [job or "" for job in column["job"]],
+        column["targets"],
+    )
+    if width is None and not colour:
+        return shown
     styles = {words[verdict]: tone for verdict, tone in _COLOURS.items()} if colour else {}
-    return [_finished(line, row[2], width, styles) for line, row in zip(_aligned(rows), rows, strict=True)]
+    return [_finished(line, verdict, width, styles) for line, verdict in zip(shown, verdicts, strict=True)]
 
 
 def documents(entries: Iterable[Entry]) -> list[dict[str, Any]]:
@@ -64,23 +73,23 @@ def documents(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     return [{name: getattr(entry, name) for name in _FIELDS} for entry in entries]
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows in columns, number and duration to the right; a column without anything in it is left out."""
-    columns: list[Sequence[str]] = []
-    for position, raw in enumerate(zip(*rows, strict=True)):
+def _aligned(*columns: Sequence[str]) -> list[str]:
+    """Lines of columns, number and duration to the right; a column without anything in it is left out."""
+    kept: list[Sequence[str]] = []
+    for position, raw in enumerate(columns):
         # One look at the whole column spares ten thousand looks at its cells.
         simple = "".join(raw)
         harmless = simple.isascii() and simple.isprintable()
         texts = raw if harmless else [plain(cell) for cell in raw]
         widths = list(map(len if harmless else cells, texts))
         width = max(widths)
-        if position == len(rows[0]) - 1:
-            columns.append(texts)
+        if position == len(columns) - 1:
+            kept.append(texts)
         elif width and position in _RIGHT:
-            columns.append([cell.rjust(width) for cell in texts])
+            kept.append([" " * (width - own) + cell for cell, own in zip(texts, widths, strict=True)])
         elif width:
-            columns.append([cell + " " * (width - own) for cell, own in zip(texts, widths, strict=True)])
-    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+            kept.append([cell + " " * (width - own) for cell, own in zip(texts, widths, strict=True)])
+    return ["  ".join(row).rstrip() for row in zip(*kept, strict=True)]
 
 
 def _finished(line: str, verdict: str, width: int | None, styles: Mapping[str, str]) -> str:
@@ -116,7 +125,3 @@ def _local(start: str) -> str:
         return datetime.fromisoformat(start).astimezone().isoformat(" ", "minutes")[:16]
     except (ValueError, OverflowError):
         return start
-
-
-def _ending(entry: Entry) -> str:
-    return "" if entry.running else entry.reason or ""
