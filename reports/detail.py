@@ -23,13 +23,13 @@ _HIDDEN_STATS = ("ci95_low", "ci95_high", "histogram")
 _MOST_TARGETS = 16
 
 
-def head(step: Step, width: int) -> list[Text]:
+def head(step: Step, reader: Reader, width: int) -> list[Text]:
     """What was measured and how, in a line: target, kind, the leading parameters, the method."""
     targets = [plain(target) for target in step.targets]
     names = ", ".join(targets[:3]) + (f" … ({len(targets)})" if len(targets) > 3 else "")
     pieces = [Text(names, "bold"), Text(plain(step.probe))]
     pieces += [Text(piece) for piece in facts.parameters(step.params)[:_LEADING]]
-    pieces += [Text(piece, "bright_black") for piece in _method(step)]
+    pieces += [Text(piece, "bright_black") for piece in _method(step, reader)]
     return flow(pieces, width)
 
 
@@ -59,10 +59,10 @@ def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
     return groups
 
 
-def _method(step: Step) -> list[str]:
+def _method(step: Step, reader: Reader) -> list[str]:
     """Of the method what is said in a word and isn't a parameter: `socket raw`, `timestamp source kernel`."""
     return [
-        facts.named(name, value)
+        facts.named(name, value, reader.words)
         for name, value in facts.method(step.metrics).items()
         if isinstance(value, str) and name not in step.params and value not in step.targets
     ][:_LEADING]

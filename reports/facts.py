@@ -8,27 +8,28 @@ from typing import Any
 from ots.model.metric import Metric, Value
 from ots.reports.plain import plain
 from ots.reports.quantity import shown
+from ots.reports.words import Words
 
 _UNITS = {"_seconds": "s", "_ratio": "1", "_bytes": "By", "_bits_per_second": "bit/s"}
 
 
-def texts(record: Mapping[str, Any]) -> list[str]:
+def texts(record: Mapping[str, Any], words: Words) -> list[str]:
     """A record's plain facts; what is missing or nested is left out."""
     return [
-        named(name, value)
+        named(name, value, words)
         for name, value in record.items()
         if value is not None and not isinstance(value, Mapping | list | tuple)
     ]
 
 
-def named(name: str, value: object) -> str:
+def named(name: str, value: object, words: Words) -> str:
     """`loop lag p99 400 µs` from `loop_lag_p99_seconds` and 0.0004."""
     suffix = next((suffix for suffix in _UNITS if name.endswith(suffix)), "")
     if suffix and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{spaced(name.removesuffix(suffix))} {shown(float(value), _UNITS[suffix], name)}"
+        return f"{words.fact(name.removesuffix(suffix))} {shown(float(value), _UNITS[suffix], name)}"
     if isinstance(value, float):
-        value = f"{value:.4g}"
-    return f"{spaced(name)} {plain(value)}"
+        value = f"{value:.3g}"
+    return f"{words.fact(name)} {plain(value)}"
 
 
 def spaced(name: str) -> str:

@@ -1,4 +1,4 @@
-"""JSON: the report itself, as it is stored and exchanged."""
+"""JSON: the report itself, as it is stored, hashed and exchanged."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ FORMAT = Format("json", "json", "application/json")
 
 
 def render(report: Report, view: View) -> str:
-    """The document, indented for people; keys in the order of the schema, whatever the view's language."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+    """The canonical document: fields in the schema's order, keys of maps sorted; the view has no say."""
+    return msgspec.json.encode(report, order="deterministic").decode()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ots.model.outcome import Verdict
 from ots.model.report import Report
@@ -18,6 +19,10 @@ from ots.reports.plain import plain
 from ots.reports.quantity import duration, shown
 from ots.reports.reading import Reader
 from ots.reports.why import why
+
+_CLOCK = ("source", "offset_seconds", "error_bound_seconds", "step_seconds")
+_LOAD = ("cpu_ratio", "load_1m", "memory_available_bytes")
+_DEVICE = ("hostname", "manufacturer", "model", "os", "kernel", "architecture", "virtualised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def _who(report: Report, reader: Reader) -> list[Fact]:
         (_("Purpose"), job.purpose),
         (_("Plan"), job.plan),
         (_("Notes"), "; ".join(job.notes)),
-        (_("Agent"), agent.get("name") or agent.get("hostname") or agent.get("id")),
+        (_("Agent"), agent.get("name") or str(agent.get("agent_id") or "")[:8]),
         (_("Tags"), ", ".join(f"{name}={value}" for name, value in report.tags.items())),
     )
 
@@ -117,7 +122,7 @@ def _when(report: Report, reader: Reader) -> list[Fact]:
         (_("Data"), moved if data.received_bytes or data.sent_bytes else None),
         (_("Data limit"), capped),
         (_("Precheck"), None if precheck is None else _precheck(precheck.error is None, report, reader)),
-        (_("Clock"), ", ".join(facts.texts(run.clock))),
+        (_("Clock"), _chosen(run.clock, _CLOCK, reader)),
     )
 
 
@@ -126,6 +131,10 @@ def _precheck(passed: bool, report: Report, reader: Reader) -> str:
     if precheck is None or passed or precheck.error is None:
         return reader.words.gettext("ok")
     return reader.error(precheck.error)
+
+
+def _chosen(record: Mapping[str, Any], names: Sequence[str], reader: Reader) -> str:
+    return ", ".join(facts.texts({name: record.get(name) for name in names}, reader.words))
 
 
 def instant(stamp: str) -> str:
@@ -143,13 +152,11 @@ def _where(report: Report, reader: Reader) -> list[Fact]:
         return []
     found = [Fact(name[:1].upper() + name[1:], value) for name, value in attachment.facts(context, _)]
     device = context.device
-    machine = " · ".join(
-        plain(device[name]) for name in ("hostname", "model", "os", "kernel", "machine") if device.get(name)
-    )
+    machine = " · ".join(plain(device[name]) for name in _DEVICE if device.get(name))
     changed = len(report.contexts) - 1
     return found + given(
         (_("Machine"), machine),
-        (_("Load"), ", ".join(facts.texts(context.load))),
+        (_("Load"), _chosen(context.load, _LOAD, reader)),
         (
             _("Attachment"),
             reader.words.ngettext("changed {n} time", "changed {n} times", changed).format(n=changed)
@@ -200,7 +207,7 @@ def _versions(report: Report, reader: Reader) -> list[Fact]:
         (_("Report"), f"{report.report_id}, " + _("revision {n}").format(n=report.revision)),
         (_("Run"), report.run.run_id),
         (_("Format"), f"{report.schema.name} {report.schema.version}"),
-        (_("Agent"), ", ".join(facts.texts(report.agent))),
+        (_("Agent"), ", ".join(facts.texts(report.agent, reader.words))),
         (_("Probes"), ", ".join(probes)),
         (_("Case"), f"{report.case.id} · SHA-256 {report.case.sha256}"),
     )

@@ -49,7 +49,7 @@ def _chart(panel: Panel, axis: Axis, reader: Reader) -> Chart:
         legend.append(("lost", lost))
     notes = []
     if far:
-        notes.append(_("outside of the chart: {limits}").format(limits=", ".join(dict.fromkeys(far))))
+        notes.append(_("outside of the chart: {limits}").format(limits=" · ".join(dict.fromkeys(far))))
     if panel.left_out:
         notes.append(
             _("the {shown} worst of {total} series").format(

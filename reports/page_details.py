@@ -70,10 +70,10 @@ def detail_of(step: Step, reader: Reader) -> StepDetail:
     known = given(
         (_("Targets"), ", ".join(step.targets[:20]) + (" …" if len(step.targets) > 20 else "")),
         (_("Parameters"), params),
-        (_("Method"), ", ".join(facts.named(name, value) for name, value in method.items())),
+        (_("Method"), ", ".join(facts.named(name, value, reader.words) for name, value in method.items())),
         (_("Began at"), f"{step.t:.1f} s"),
         (_("Took"), duration(step.duration)),
-        (_("This machine meanwhile"), ", ".join(facts.texts(step.load))),
+        (_("This machine meanwhile"), ", ".join(facts.texts(step.load, reader.words))),
     )
     listed = sorted(step.attempts, key=lambda attempt: attempt.outcome == "success")[:MOST_SAMPLES]
     return StepDetail(

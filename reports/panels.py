@@ -16,7 +16,6 @@ FEWEST = 3
 """Samples below which a chart says no more than the table."""
 
 MOST_LINES = 6
-_MOST_KEYS = 2
 _MOST_POINTS = 600
 _SMALLEST_SHARE = 1 / 6
 """A step joins an axis as long as the shortest step on it keeps this share of it."""
@@ -100,12 +99,18 @@ def _panels(step: Step, reader: Reader) -> list[Panel]:
     groups: dict[tuple[str, str], list[Series]] = {}
     for series in reader.in_order(drawable):
         groups.setdefault((series.key, series.labels.get("direction", "")), []).append(series)
-    keys = list(dict.fromkeys(key for key, _direction in groups))[:_MOST_KEYS]
+    first = next((key for key, _direction in groups), None)
     return [
         _panel(step, key, direction, members, reader)
         for (key, direction), members in groups.items()
-        if key in keys
+        if key == first or _is_course(key, reader)
     ]
+
+
+def _is_course(key: str, reader: Reader) -> bool:
+    """Whether a metric is one that only its course over time tells: a quantity sampled at intervals."""
+    definition = reader.definition(key)
+    return definition is not None and definition.type == "series" and definition.unit != "1"
 
 
 def _panel(step: Step, key: str, direction: str, members: Sequence[Series], reader: Reader) -> Panel:

@@ -42,7 +42,7 @@ def render(report: Report, view: View) -> str:
     where = _context(report, reader, width)
     if single:
         step = report.steps[0]
-        lines = [*head(step, width), *where, *detail(step, reader, width)]
+        lines = [*head(step, reader, width), *where, *detail(step, reader, width)]
     else:
         lines = [*_head(report, reader, width), *where, *_steps(report, reader, width)]
     lines += _verdict(report, reader, width, single=single)

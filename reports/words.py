@@ -197,6 +197,48 @@ LABELS = {
 """Names and well-known values of labels."""
 
 
+FACTS = {
+    "address": N_("address"),
+    "agent_id": N_("id"),
+    "cache": N_("cache"),
+    "count": N_("count"),
+    "counted_at": N_("counted at"),
+    "cpu": N_("CPU"),
+    "error_bound": N_("error up to"),
+    "family": N_("family"),
+    "http_version": N_("HTTP version"),
+    "interval": N_("interval"),
+    "load_1m": N_("load over 1 min"),
+    "loop_lag_max": N_("event loop late by at most"),
+    "loop_lag_p99": N_("event loop late by p99"),
+    "memory_available": N_("memory free"),
+    "offset": N_("offset"),
+    "port": N_("port"),
+    "process_cpu": N_("CPU of this process"),
+    "protocol": N_("protocol"),
+    "proxy": N_("proxy"),
+    "requests": N_("requests"),
+    "schedule": N_("schedule"),
+    "schedule_slips": N_("sent late"),
+    "server": N_("server"),
+    "size": N_("size"),
+    "socket": N_("socket"),
+    "source": N_("source"),
+    "speed_method": N_("rate by"),
+    "stamps": N_("stamps"),
+    "status": N_("status"),
+    "step": N_("step"),
+    "stop_reason": N_("stopped by"),
+    "timeout": N_("timeout"),
+    "timestamp_source": N_("stamps"),
+    "tls": N_("TLS"),
+    "version": N_("version"),
+    "warmup": N_("warm-up"),
+    "window": N_("window"),
+}
+"""Names of facts that often stand in a report; any other is shown as it is, with spaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """One language. `gettext` is meant to be bound to `_` in the function that uses it."""
@@ -218,6 +260,10 @@ class Words:
     def of(self, vocabulary: dict[str, str], name: str) -> str:
         """A name of a vocabulary in words; one that is not in it (from a newer version) as it is."""
         return self.gettext(vocabulary[name]) if name in vocabulary else plain(name)
+
+    def fact(self, name: str) -> str:
+        """The name of a fact about circumstances or method."""
+        return self.gettext(FACTS[name]) if name in FACTS else plain(name).replace("_", " ")
 
     def reason(self, reason: str) -> str:
         """Why something is missing: a known code in words, a sentence through the catalogue."""

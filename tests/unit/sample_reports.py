@@ -249,7 +249,7 @@ def report(steps: Sequence[Step], **changes: Any) -> Report:
         start="2025-03-01T08:15:30.123456Z",
         end="2025-03-01T08:17:22.423456Z",
         duration=end,
-        clock={"source": "ntp", "error_seconds": 0.003, "step_seconds": 0.00001},
+        clock={"source": "ntp", "error_bound_seconds": 0.003, "step_seconds": 0.00001},
         precheck=None,
         data=DataUse(),
     )
@@ -261,7 +261,7 @@ def report(steps: Sequence[Step], **changes: Any) -> Report:
         seq=412,
         revision=1,
         verdict=worst(each.verdict for each in steps),
-        agent={"id": "b6f3f6a8-0d3c-4a39-8b0c-5a5e2c0d7e11", "name": "van-3", "version": "0.1.0"},
+        agent={"agent_id": "b6f3f6a8-0d3c-4a39-8b0c-5a5e2c0d7e11", "name": "van-3", "version": "0.1.0"},
         job=Job(id="HZ-117", customer="Zhejiang Broadband", site="Hangzhou, West Lake 3F", engineer="Li Wei"),
         case=CaseRef(
             id="office-broadband",
@@ -287,8 +287,8 @@ def context(t: float = 0.0, interface: str = "eth0") -> Context:
             "hostname": "van-3",
             "os": "Debian GNU/Linux 12",
             "kernel": "6.1.0",
-            "cpus": 4,
-            "machine": "x86_64",
+            "cpu_count": 4,
+            "architecture": "x86_64",
         },
         network={
             "interface": interface,

@@ -11,36 +11,25 @@ from pathlib import Path
 import pytest
 from babel.messages import mofile, pofile
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
 
+from docs.generator import messages
 from ots import i18n
 from ots.model import outcome
 from ots.reports import words
 
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "ots" / "locale"
-CHINESE = LOCALE / "zh" / "LC_MESSAGES" / "ots.po"
-_KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
-_METHODS = [("**.py", "python"), ("**/templates/**.j2", "jinja2")]
 _LATIN_ONLY = re.compile(r"[ -~…×±–µ]*")
 
 
-def messages_in_code() -> set[str]:
-    """Every message id that the source marks for translation; of plural forms the singular."""
-    found: set[str] = set()
-    for folder in ("ots", "probes", "reports"):
-        extracted = extract_from_dir(
-            ROOT / folder, _METHODS, {"**/templates/**.j2": {"newstyle_gettext": "true"}}, _KEYWORDS
-        )
-        for _file, _line, message, _comments, _context in extracted:
-            found.add(message if isinstance(message, str) else message[0])
-    return found - {""}
+def ids() -> set[str]:
+    """Every message id of the code and of the probes; of plural forms the singular."""
+    return {message if isinstance(message, str) else message[0] for message in messages.messages()}
 
 
 def chinese() -> Catalog:
     """The Chinese catalogue as it is edited."""
-    with CHINESE.open("rb") as file:
-        return pofile.read_po(file)
+    return messages.load()
 
 
 def single(message: Message) -> str:
@@ -61,15 +50,15 @@ def fields(text: str) -> set[str]:
 
 
 def test_every_message_of_the_code_is_in_the_catalogue() -> None:
-    """A new text needs its Chinese: `pybabel extract -F ots/locale/babel.cfg -k N_ …` finds them."""
+    """A new text needs its Chinese: `python -m docs.generator.messages` adds it and names it."""
     known = {single(message) for message in chinese() if message.id}
-    assert sorted(messages_in_code() - known) == []
+    assert sorted(ids() - known) == []
 
 
 def test_the_catalogue_holds_nothing_else() -> None:
     """A text that has gone from the code goes from the catalogue."""
     known = {single(message) for message in chinese() if message.id}
-    assert sorted(known - messages_in_code()) == []
+    assert sorted(known - ids()) == []
 
 
 def test_every_message_is_translated() -> None:
