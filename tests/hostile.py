@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import trustme
 
@@ -97,9 +98,26 @@ async def talk_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     await writer.drain()
 
 
-@contextlib.contextmanager
-def deaf_port() -> Iterator[int]:
+@dataclass
+class DeafPort:
     """A TCP port that drops every SYN: its queue of one is full and nobody accepts."""
+
+    number: int
+    listener: socket.socket
+
+    def hear(self) -> None:
+        """From now on accepts connections, and closes each at once."""
+        self.listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.listener, self._accept)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.listener.accept()[0].close()
+
+
+@contextlib.contextmanager
+def deaf_port() -> Iterator[DeafPort]:
+    """Deaf for as long as nobody calls `hear`, which needs a running event loop."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -109,7 +127,30 @@ def deaf_port() -> Iterator[int]:
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        yield port
+        yield DeafPort(port, listener)
+        if not listener.getblocking():
+            asyncio.get_running_loop().remove_reader(listener)
+
+
+@contextlib.asynccontextmanager
+async def distant(port: int, delay: float) -> AsyncIterator[int]:
+    """A port that leads to another port of 127.0.0.1, every chunk `delay` seconds later each way."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await reader.read(65536):
+            loop.call_later(delay, writer.write, data)
+        loop.call_later(delay, writer.close)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+        finally:
+            far_writer.close()
+
+    async with stream(relay) as near:
+        yield near
 
 
 def server_context(leaf: trustme.LeafCert) -> ssl.SSLContext:

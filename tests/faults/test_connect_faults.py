@@ -60,7 +60,7 @@ async def test_a_port_that_drops_every_syn_is_filtered() -> None:
     """No answer within the timeout: class timeout, phase connect, and the SYNs sent again are counted."""
     with deaf_port() as port:
         began = time.monotonic()
-        recording = await record(TcpConnect(), f"127.0.0.1:{port}", {**ONCE, "timeout": 1.3})
+        recording = await record(TcpConnect(), f"127.0.0.1:{port.number}", {**ONCE, "timeout": 1.3})
         assert 1.3 <= time.monotonic() - began < 3
     error = recording.only.error
     assert error is not None
@@ -190,7 +190,7 @@ async def test_a_cancel_in_any_phase_leaves_nothing_behind(phase: str) -> None:
     async with stream(stay_silent) as silent, datagrams(lambda query: []) as (server, _):
         with deaf_port() as deaf:
             probe, target, where = {
-                "connect": (TcpConnect(), f"127.0.0.1:{deaf}", {}),
+                "connect": (TcpConnect(), f"127.0.0.1:{deaf.number}", {}),
                 "tls": (TlsHandshake(), f"127.0.0.1:{silent}", {}),
                 "udp": (DnsLookup(), "www.ots.test", {"server": server}),
                 "tcp": (DnsLookup(), "www.ots.test", {"server": f"127.0.0.1:{silent}", "protocol": "tcp"}),

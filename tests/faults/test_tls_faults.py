@@ -127,7 +127,7 @@ async def test_silence_in_each_phase() -> None:
     """Whoever says nothing is a timeout, and the phase tells where."""
     with deaf_port() as port:
         began = time.monotonic()
-        unconnected = failure(await handshake(port, timeout=0.2))
+        unconnected = failure(await handshake(port.number, timeout=0.2))
         assert time.monotonic() - began < 2
     assert (unconnected.class_, unconnected.phase) == ("timeout", "connect")
     async with stream(stay_silent) as port:
