@@ -30,7 +30,7 @@ BY_HAND: Mapping[str, bool] = {"written": True, "by_hand": True}
 `prompt`. A case may not: it can come from elsewhere, and would read any file of this machine."""
 
 _NO_SECRET = 'a secret is never written down: write "${secret:NAME}" and give its value at run time'
-_REFERENCE = re.compile(r"\$\{secret:[A-Za-z0-9_.-]{1,64}\}")
+_REFERENCE = re.compile(r"\$\{secret:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\}")
 _PLACE = re.compile(r"(?:env|file):[^{}]+|prompt")
 
 
@@ -117,8 +117,6 @@ Ratio = Annotated[float, Quantity("ratio")]
 """0..1, written `1 %`."""
 Share = Annotated[float, Quantity("ratio", bare=True)]
 """0..1, written `95 %` or `0.95`."""
-Frequency = Annotated[float, Quantity("frequency")]
-"""Hertz, written `1800 MHz`."""
 Secret = Annotated[str, SecretReference()]
 """A reference `${secret:NAME}`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from ots.commands import exit_codes
 from ots.commands.cases import command
+from ots.main import main
 from ots.schema.load import CaseError, load_case
 from tests.unit.case_kinds import KINDS
 
@@ -53,3 +55,24 @@ def test_the_command_says_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert result.return_value == exit_codes.USAGE
     assert result.stderr.splitlines() == expected
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["001-tab-indent", "068-many-faults-at-once", "124-ratio-too-few"])
+def test_nothing_runs(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`ots run` of a broken case says the same, exits with 2 and leaves no file; --json has every place."""
+    path = next(path for path in _CORPUS if path.stem == name)
+    expected = _EXPECTED.findall(path.read_text("utf-8"))
+    monkeypatch.setattr("ots.session.prepare.kinds", lambda: KINDS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as leaving:
+        main(["run", str(path)])
+    assert leaving.value.code == exit_codes.USAGE
+    assert capsys.readouterr().err.splitlines() == [f"{path}:{message}" for message in expected]
+    with pytest.raises(SystemExit) as leaving:
+        main(["run", str(path), "--json"])
+    details = json.loads(capsys.readouterr().out)["error"]["details"]
+    assert leaving.value.code == exit_codes.USAGE
+    assert [f"{found['line']}:{found['column']}: {found['message']}" for found in details] == expected
+    assert list(tmp_path.iterdir()) == []
