@@ -26,6 +26,9 @@ _DROPPED = {"defs", "title", "desc", "script", "style"}
 _FAR = 2.5
 """A limit further away than this multiple of the largest value would flatten the curve: not drawn."""
 _DOTS = 90
+_FINE = 10.0
+"""Axes shorter than this many seconds have ticks at fractions of a second."""
+
 _LABEL_COLUMNS = 10
 _FONT_SIZE = 12
 _ATTRIBUTES = frozenset({"class", "d", "x", "y", "cx", "cy", "r", "width", "height", "transform", "viewBox"})
@@ -87,9 +90,16 @@ def _canvas(axis: Axis, fit: Scale, y_ticks: Sequence[float], width: int, height
         range=(y_ticks[0], y_ticks[-1]),
         x_labels=time_ticks(axis.start, axis.end, max(3, width // 110)),
         y_labels=[{"value": tick, "label": text} for tick, text in texts.items()],
-        x_value_formatter=lambda seconds: shown(float(f"{seconds:.9g}"), "s") if seconds else "0 s",
+        x_value_formatter=lambda seconds: instant(seconds, fine=axis.end - axis.start < _FINE),
         value_formatter=lambda value: f"{value:.4g} {fit.unit}".rstrip(),
     )
+
+
+def instant(seconds: float, *, fine: bool) -> str:
+    """A tick of the time axis: `1 min 30 s`, but `90.5 s` where ticks stand closer than a second."""
+    if fine and seconds >= 1:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s"
+    return shown(float(f"{seconds:.9g}"), "s") if seconds else "0 s"
 
 
 def _exponent(step: float) -> int:

@@ -30,6 +30,8 @@ class Scale:
     decimals: int
 
     def number(self, value: float) -> str:
+        if value == 0:
+            return "0"
         text = f"{value / self.factor:.{self.decimals}f}"
         return text if any(digit in text for digit in "123456789") else text.lstrip("-")
 

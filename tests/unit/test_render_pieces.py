@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from ots.reports import limit
+from ots.reports.chart import instant
 from ots.reports.flow import flow, hanging, wrap
 from ots.reports.format import View
 from ots.reports.panels import axes, condense
@@ -182,6 +183,12 @@ def test_condensing_keeps_extremes_and_losses() -> None:
     assert (500.0, 99.0) in kept
     assert (700.1, None) in kept
     assert kept == sorted(kept, key=lambda point: point[0])
+
+
+def test_instants_on_an_axis_differ_from_each_other() -> None:
+    """Half seconds after the first minute are told apart; whole ones are in minutes."""
+    assert [instant(t, fine=True) for t in (0.0, 0.5, 93.5, 94.0)] == ["0 s", "500 ms", "93.5 s", "94 s"]
+    assert [instant(t, fine=False) for t in (0.0, 30.0, 95.0)] == ["0 s", "30 s", "1 min 35 s"]
 
 
 def test_steps_share_an_axis_if_they_overlap_or_follow_each_other_at_a_like_scale() -> None:
