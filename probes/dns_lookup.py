@@ -166,13 +166,14 @@ async def _find_server(ctx: Context, params: DnsLookupParams) -> Server:
     if params.server is not None:
         target = _server_target(params.server, params.protocol)
     else:
-        known = name_servers()
+        known = [server for server in name_servers() if _suits(server, params)]
         if not known:
             raise Failed(
                 "config",
                 "config",
                 "NO_SERVER",
-                "this machine has no DNS server set",
+                "this machine has no DNS server set"
+                + (f" with an IPv{params.family} address" if params.family != "auto" else ""),
                 remedy=N_("Name one: server: 192.0.2.53"),
             )
         target = _server_target(known[0], params.protocol)
@@ -185,6 +186,11 @@ async def _find_server(ctx: Context, params: DnsLookupParams) -> Server:
         params.verify,
         params.ca_file,
     )
+
+
+def _suits(server: str, params: DnsLookupParams) -> bool:
+    """Whether a server's address is of the family asked."""
+    return params.family == "auto" or (":" in server) == (params.family == "6")
 
 
 def _server_target(text: str, protocol: str) -> Target:

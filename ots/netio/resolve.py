@@ -123,5 +123,8 @@ def _abandonable(
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(deliver, result, failure)
 
-    threading.Thread(target=work, name="ots-resolve", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="ots-resolve", daemon=True).start()
+    except RuntimeError:
+        raise Failed("resource", "resolve", "EAGAIN", "this machine gives no thread to resolve in") from None
     return future

@@ -143,6 +143,10 @@ def test_the_machines_first_server_is_the_default(tmp_path: Path) -> None:
     attempt = in_name_space(with_resolver(tmp_path, "127.0.0.1"), spec)
     assert attempt["outcome"] == "success"
     assert attempt["method"]["server"] == "127.0.0.1"
+    other = in_name_space(
+        with_resolver(tmp_path, "::1", "127.0.0.1"), {**spec, "params": {**ONCE, "family": "4"}}
+    )
+    assert other["method"]["server"] == "127.0.0.1"
     nobody = in_name_space(with_resolver(tmp_path), spec)
     assert (nobody["error"]["class"], nobody["error"]["code"]) == ("config", "NO_SERVER")
     assert nobody["error"]["remedy"]
