@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,8 +47,7 @@ def entry_of(row: tuple[Any, ...], folder: Path) -> Entry:
     return Entry._make((*row, folder))
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """What a person typed for a report: an offset from the end, a number, or the start of an id."""
 
     back: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 import zlib
@@ -160,6 +159,8 @@ class Store:
                 f"The report {entry.report_id} is not in the store {self.folder} any more.",
                 "`ots report list` shows what is there.",
             )
+        import hashlib
+
         try:
             document = zlib.decompress(found[0][0])
         except zlib.error:

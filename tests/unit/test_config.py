@@ -7,6 +7,7 @@ import stat
 import uuid
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from ots import config, log
@@ -295,3 +296,12 @@ def test_log_level(monkeypatch: pytest.MonkeyPatch, verbosity: int, named: str, 
     finally:
         logger.handlers[:] = before
         logger.setLevel(level)
+
+
+def test_user_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we work out for Linux ourselves is what the library says, with and without the variables."""
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        for value in ("/srv/x", "", "  "):
+            monkeypatch.setenv(variable, value)
+            assert str(place.user_data_dir()) == platformdirs.user_data_dir("ots", appauthor=False)
+            assert str(place.user_settings().parent) == platformdirs.user_config_dir("ots", appauthor=False)
