@@ -34,23 +34,26 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         fill(Path(name), asked.reports)
-        environment = {**os.environ, "OTS_DATA_DIR": name}
-        listing = [sys.executable, "-m", "ots", "report", "list"]
-        floor = [sys.executable, "-c", "import click, sqlite3"]
-        taken: dict[str, list[float]] = {"list": [], "floor": []}
-        lines = 0
-        for _ in range(asked.rounds):
-            taken["floor"].append(_run(floor, environment)[0])
-            seconds, lines = _run(listing, environment)
-            taken["list"].append(seconds)
+        listed, floor, lines = measure(Path(name), asked.rounds)
     if lines != asked.reports:
         raise SystemExit(f"{lines} lines for {asked.reports} reports")
-    listed, floor_seconds = statistics.median(taken["list"]), statistics.median(taken["floor"])
     print(  # noqa: T201
-        f"ots report list, {asked.reports} reports: median {listed * 1e3:.0f} ms "
-        f"[{min(taken['list']) * 1e3:.0f}-{max(taken['list']) * 1e3:.0f}], "
-        f"{listed / floor_seconds:.2f} x importing click and sqlite3 ({floor_seconds * 1e3:.0f} ms)"
+        f"ots report list, {asked.reports} reports: median {statistics.median(listed) * 1e3:.0f} ms "
+        f"[{min(listed) * 1e3:.0f}-{max(listed) * 1e3:.0f}], "
+        f"{statistics.median(listed) / statistics.median(floor):.2f} x importing click and sqlite3 "
+        f"({statistics.median(floor) * 1e3:.0f} ms)"
     )
+
+
+def measure(folder: Path, rounds: int) -> tuple[list[float], list[float], int]:
+    """Seconds of each listing, seconds of each bare import, and the lines that a listing printed."""
+    environment = {**os.environ, "OTS_DATA_DIR": str(folder)}
+    listed, floor, lines = [], [], 0
+    for _ in range(rounds):
+        floor.append(_run([sys.executable, "-c", "import click, sqlite3"], environment)[0])
+        seconds, lines = _run([sys.executable, "-m", "ots", "report", "list"], environment)
+        listed.append(seconds)
+    return listed, floor, lines
 
 
 def fill(folder: Path, count: int) -> None:

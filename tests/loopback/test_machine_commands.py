@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.report_list import fill, measure
 from ots.model.outcome import Verdict
 from ots.netio.attachment import egress_interface
 from ots.netio.interface import interfaces
@@ -75,6 +76,15 @@ def test_list_imports_nothing_slow(filled: CommandLine) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "sqlite3" in loaded
     assert not loaded & {"msgspec", "pydantic", "rich", "yaml", "asyncio", "aiohttp", "psutil", "jinja2"}
+
+
+def test_list_of_ten_thousand_is_quick(tmp_path: Path) -> None:
+    """Within 0.3 s, or on a busy machine within 4.5 times what importing click and sqlite3 takes."""
+    fill(tmp_path, 10_000)
+    listed, floor, lines = measure(tmp_path, 5)
+    assert lines == 10_000
+    ratios = [seconds / beside for seconds, beside in zip(listed, floor, strict=True)]
+    assert min(listed) < 0.3 or min(ratios) < 4.5, (listed, floor)
 
 
 @pytest.mark.parametrize("reference", ["last", "-1", "4", "#4"])
