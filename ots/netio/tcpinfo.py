@@ -22,10 +22,10 @@ class Connection(Protocol):
 class TCPInfo:
     """`rtt` is the smoothed round trip in seconds; right after connect it is that of the SYN alone.
 
-    `retransmits` counts all segments sent again, the SYN too, `segments_sent` those with data (sent again ones
-    among them). `bytes_acked` is what the peer has acknowledged. `bytes_written` is what the application has put
-    in, sent or still queued. All but the first two are None where the kernel is too old to tell (before
-    Linux 4.6, `bytes_written` before 4.19).
+    `retransmits` counts all segments sent again, the SYN too, `segments_sent` those with data (sent again
+    ones among them). `bytes_acked` is what the peer has acknowledged. `bytes_written` is what the application
+    has put in, sent or still queued. All but the first two are None where the kernel is too old to tell
+    (before Linux 4.6, `bytes_written` before 4.19).
     """
 
     rtt: float
