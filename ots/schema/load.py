@@ -24,6 +24,7 @@ from ots.strictyaml.variable import NAME
 __all__ = ["CaseError", "Problem", "case_of_probe", "load_case"]
 
 MAX_STEPS = 1000
+MAX_PROBLEMS = 300
 
 _READ_APART = ("vars", "steps", "precheck", "schedule")
 
@@ -40,6 +41,15 @@ def load_case(
     return _Loader(tree, source, kinds, variables).case(hashlib.sha256(data).hexdigest())
 
 
+class _Problems(list[Problem]):
+    """The problems so far. Nobody reads more than a few hundred, and finding them all may take long."""
+
+    def append(self, problem: Problem) -> None:
+        super().append(problem)
+        if len(self) >= MAX_PROBLEMS:
+            raise CaseError(self)
+
+
 class _Loader:
     """One case on its way; problems gather until the end."""
 
@@ -48,7 +58,7 @@ class _Loader:
     ) -> None:
         self.source = source
         self.kinds = kinds
-        self.problems: list[Problem] = []
+        self.problems = _Problems()
         self.used: set[str] = set()
         self.steps = 0
         self.faulty: dict[str, str] = {}

@@ -151,18 +151,18 @@ def find_kind(name: Any, kinds: Mapping[str, Kind], place: Place) -> Kind | None
 
 def read_targets(texts: Sequence[str], kind: Kind, place: Place) -> tuple[Target, ...]:
     """The targets that are right, each once."""
-    targets: list[Target] = []
+    targets: dict[str, Target] = {}
     for index, text in enumerate(texts):
         try:
             target = kind.targets.parse(text)
         except TargetError as error:
             place.problem(("target", index), str(error))
             continue
-        if any(target.text == known.text for known in targets):
+        if target.text in targets:
             place.problem(("target", index), f"the target {text!r} stands twice")
         else:
-            targets.append(target)
-    return tuple(targets)
+            targets[target.text] = target
+    return tuple(targets.values())
 
 
 def _condition(text: str | None, place: Place) -> Condition | None:

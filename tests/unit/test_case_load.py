@@ -230,6 +230,13 @@ def test_a_probe_that_cannot_be_imported_is_a_problem_of_the_case() -> None:
         load_case(_step(), "c.yaml", Broken(KINDS), {})
 
 
+def test_problems_without_end_stop_at_some_hundred() -> None:
+    """A file that is wrong in thousands of places does not keep anybody waiting."""
+    with pytest.raises(CaseError) as caught:
+        _load("ots: 1\nid: c\n" + "".join(f"k{n}: 1\n" for n in range(9000)))
+    assert len(caught.value.problems) == 300
+
+
 def test_bytes_load_like_text() -> None:
     """A caller may hand over what it read."""
     assert load_case(WHOLE.encode(), "office.yaml", KINDS, {}) == _load(WHOLE)
