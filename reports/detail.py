@@ -7,19 +7,27 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from ots.model.metric import Metric, Series
-from ots.model.report import Step
+from ots.model.report import Step, ThresholdResult
 from ots.reports import facts, words
+from ots.reports.colours import STYLES
 from ots.reports.flow import flow, hanging, wrap
 from ots.reports.plain import plain
-from ots.reports.quantity import MISSING, scale, shown, span
-from ots.reports.reading import Reader, flags_of, headline, main_series
+from ots.reports.quantity import scale, shown, span
+from ots.reports.reading import (
+    Reader,
+    flags_of,
+    headline,
+    main_series,
+    nothing_bad,
+    numbers_of,
+    stats_in_order,
+)
 from ots.reports.sparkline import per_mark, sparkline
 
 _MARGIN = 2
 _LEADING = 4
 """Parameters and facts of the method that fit into the head; the HTML report has all."""
 
-_HIDDEN_STATS = ("ci95_low", "ci95_high", "histogram")
 _MOST_TARGETS = 16
 
 
@@ -34,8 +42,8 @@ def head(step: Step, reader: Reader, width: int) -> list[Text]:
 
 
 def detail(step: Step, reader: Reader, width: int) -> list[Text]:
-    """A block of figures for each target, then what went wrong and what qualifies the figures."""
-    lines: list[Text] = []
+    """What went wrong, a block of figures for each target, and what qualifies the figures."""
+    lines = _trouble(step, reader, width)
     groups = by_target(reader.declared(step.metrics))
     for target, metrics in list(groups.items())[:_MOST_TARGETS]:
         if len(groups) > 1:
@@ -45,7 +53,9 @@ def detail(step: Step, reader: Reader, width: int) -> list[Text]:
     if len(groups) > _MOST_TARGETS:
         more = reader.words.gettext("{n} more targets: see the report as HTML or JSON")
         lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
-    return lines + _trouble(step, reader, width)
+    lines += [line for threshold in step.thresholds for line in _limit(threshold, step, reader, width)]
+    flags = [Text(reader.words.of(words.FLAGS, flag), "yellow") for flag in flags_of(step)]
+    return lines + [Text(" " * _MARGIN) + line for line in flow(flags, width - _MARGIN)]
 
 
 def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
@@ -59,6 +69,14 @@ def by_target(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
     return groups
 
 
+def _limit(threshold: ThresholdResult, step: Step, reader: Reader, width: int) -> list[Text]:
+    """A limit with its mark: `✔ Packet loss 0 % (fail above 1 %)`."""
+    style = STYLES[threshold.verdict]
+    mark = Text(" " * _MARGIN).append(words.MARKS[threshold.verdict], style)
+    said = Text(reader.judged(threshold, step, None).text)
+    return hanging(mark, wrap(said, width - _MARGIN - 2), _MARGIN + 2)
+
+
 def _method(step: Step, reader: Reader) -> list[str]:
     """Of the method what is said in a word and isn't a parameter: `socket raw`, `timestamp source kernel`."""
     return [
@@ -70,8 +88,8 @@ def _method(step: Step, reader: Reader) -> list[str]:
 
 def _block(metrics: Sequence[Metric], reader: Reader, width: int) -> list[Text]:
     inner = width - _MARGIN
-    telling = [metric for metric in metrics if not _nothing_bad(metric, reader)]
-    spread = [metric for metric in telling if len(_numbers(metric)) > 1]
+    telling = [metric for metric in metrics if metric is metrics[0] or _tells_something(metric, reader)]
+    spread = [metric for metric in telling if metric.n_valid > 1 and len(numbers_of(metric)) > 1]
     single = [metric for metric in telling if metric not in spread]
     lines = flow((_single(metric, reader) for metric in single), inner)
     for metric in spread:
@@ -79,12 +97,11 @@ def _block(metrics: Sequence[Metric], reader: Reader, width: int) -> list[Text]:
     return [Text(" " * _MARGIN) + line for line in lines]
 
 
-def _nothing_bad(metric: Metric, reader: Reader) -> bool:
-    """A count of bad things that did not happen is not worth a place; that nothing was lost is."""
-    definition = reader.definition(metric.key)
-    numbers = _numbers(metric)
-    unwanted = definition is not None and definition.better == "lower"
-    return unwanted and bool(numbers) and not any(numbers.values()) and not metric.key.endswith("_ratio")
+def _tells_something(metric: Metric, reader: Reader) -> bool:
+    """Not what could not be measured at all, nor instants: the HTML report has those."""
+    if metric.key.endswith("_timestamp") or headline(metric, reader.definition(metric.key))[1] is None:
+        return False
+    return not nothing_bad(metric, reader.definition(metric.key))
 
 
 def _single(metric: Metric, reader: Reader) -> Text:
@@ -107,31 +124,35 @@ def _value(metric: Metric, stat: str) -> str:
     return shown(metric.stats.get(stat), metric.unit, metric.key)
 
 
-def _numbers(metric: Metric) -> dict[str, float]:
-    return {
-        stat: float(value)
-        for stat, value in metric.stats.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and stat not in _HIDDEN_STATS
-    }
-
-
 def _spread(metric: Metric, reader: Reader, width: int) -> list[Text]:
     """`RTT ms   min 11.2  median 12.0  p95 14.8  max 19.3`, all in one unit."""
-    numbers = _numbers(metric)
+    numbers = numbers_of(metric)
     centre = numbers.get("median", numbers.get("mean", next(iter(numbers.values()))))
     fit = scale([centre, *numbers.values()], metric.unit, metric.key)
     labels = reader.labels(metric.labels, hide=("target",))
     name = reader.title(metric.key) + (f" [{labels}]" if labels else "")
     head = Text(f"{name} {fit.unit}".rstrip())
     pieces = []
-    for stat, value in metric.stats.items():
-        if stat in _HIDDEN_STATS or isinstance(value, str | dict):
-            continue
-        shown_value = fit.number(numbers[stat]) if stat in numbers else MISSING
-        pieces.append(Text(f"{reader.stat(stat) or stat} ").append(shown_value, "bold"))
-    missing = {reason for name, reason in metric.nulls.items() if name.startswith("stats.")}
-    pieces += [Text(f"({MISSING} {reader.reason(reason)})", "bright_black") for reason in sorted(missing)]
+    for stat in stats_in_order(metric):
+        value = metric.stats[stat]
+        if stat in numbers:
+            pieces.append(Text(f"{reader.stat(stat)} ").append(fit.number(numbers[stat]), "bold"))
+        elif isinstance(value, int | float):
+            pieces.append(Text(f"{reader.stat(stat)} ").append(f"{value:.2g}", "bold"))
+    pieces += _missing(metric, reader)
     return hanging(head, flow(pieces, width - head.cell_len - 2, gap=2), head.cell_len + 2)
+
+
+def _missing(metric: Metric, reader: Reader) -> list[Text]:
+    """`(p99: too few samples)`, the statistics that share a reason together."""
+    reasons: dict[str, list[str]] = {}
+    for stat in stats_in_order(metric):
+        if (reason := metric.nulls.get(f"stats.{stat}")) is not None:
+            reasons.setdefault(reason, []).append(reader.stat(stat))
+    return [
+        Text(f"({', '.join(stats)}: {reader.reason(reason)})", "bright_black")
+        for reason, stats in reasons.items()
+    ]
 
 
 def _samples(step: Step, target: str, reader: Reader, width: int, *, only: bool) -> list[Text]:
@@ -155,12 +176,11 @@ def _sparkline(series: Series, reader: Reader, width: int) -> list[Text]:
 
 
 def _trouble(step: Step, reader: Reader, width: int) -> list[Text]:
-    """What went wrong and what to do about it; what qualifies the figures."""
+    """What went wrong and what to do about it."""
     _ = reader.words.gettext
     pieces: list[Text] = []
     if step.error is not None:
         pieces.append(Text(reader.error(step.error), "red"))
         if step.error.remedy:
             pieces.append(Text(_("try: {remedy}").format(remedy=plain(_(step.error.remedy)))))
-    pieces += [Text(reader.words.of(words.FLAGS, flag), "yellow") for flag in flags_of(step)]
     return [Text(" " * _MARGIN) + line for piece in pieces for line in wrap(piece, width - _MARGIN)]

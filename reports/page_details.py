@@ -11,7 +11,7 @@ from ots.model.report import Step
 from ots.reports import facts, words
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, scale, shown
-from ots.reports.reading import Reader
+from ots.reports.reading import Reader, numbers_of, stats_in_order
 
 MOST_SAMPLES = 200
 """Samples of one series that the page lists; the JSON report has them all."""
@@ -116,22 +116,22 @@ def _capped(listed: int, total: int, reader: Reader) -> str:
 
 def _figures(metric: Metric, reader: Reader) -> Figures:
     _ = reader.words.gettext
-    numbers = {
-        stat: float(value)
-        for stat, value in metric.stats.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    numbers = numbers_of(metric)
     centre = numbers.get("median", numbers.get("mean", next(iter(numbers.values()), 0.0)))
     fit = scale([centre, *numbers.values()], metric.unit, metric.key)
     stats = []
-    for stat, value in metric.stats.items():
-        if stat in ("ci95_low", "ci95_high"):
-            continue
-        text = fit.number(numbers[stat]) if stat in numbers else shown(value, metric.unit, metric.key)
+    for stat in stats_in_order(metric):
+        value = metric.stats[stat]
+        if stat in numbers:
+            text = fit.number(numbers[stat])
+        elif isinstance(value, float):
+            text = f"{value:.2g}"
+        else:
+            text = shown(value, metric.unit, metric.key)
         stats.append((reader.words.of(words.STATS, stat), text))
-    if "ci95_low" in numbers and "ci95_high" in numbers:
-        low, high = fit.number(numbers["ci95_low"]), fit.number(numbers["ci95_high"])
-        stats.append((_("95 % interval"), f"{low}–{high}"))
+    low, high = metric.stats.get("ci95_low"), metric.stats.get("ci95_high")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        stats.append((_("95 % interval"), f"{fit.number(low)}–{fit.number(high)}"))
     said = [reader.words.of(words.FLAGS, flag) for flag in metric.quality_flags]
     said += [f"{MISSING} {reader.reason(reason)}" for reason in dict.fromkeys(metric.nulls.values())]
     n = str(metric.n) if metric.n_valid == metric.n else f"{metric.n_valid}/{metric.n}"

@@ -57,7 +57,9 @@ def shown(value: StatValue, unit: str, key: str = "", *, limit: float | None = N
         return MISSING
     if isinstance(value, dict):
         return ", ".join(f"{plain(name)} × {count}" for name, count in value.items())
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
+        return "✔" if value else "✘"
+    if isinstance(value, str):
         return plain(value)
     return units.display(value, unit, key=key, bound=limit)
 

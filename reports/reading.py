@@ -14,6 +14,30 @@ from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, shown
 from ots.reports.words import Words
 
+NOT_SPREAD = ("ci95_low", "ci95_high", "histogram", "cv", "distinct")
+"""What stands in a metric's statistics and is no value of the metric."""
+
+_ORDER = (
+    *("first", "min", "p05", "p10", "p25", "median", "mean", "mean_abs", "tm95"),
+    *(
+        "p75",
+        "p90",
+        "p95",
+        "p98",
+        "p99",
+        "p999",
+        "max",
+        "stddev",
+        "mdev",
+        "mad",
+        "cv",
+        "sum",
+        "mode",
+        "distinct",
+    ),
+)
+"""The order in which people look for statistics; a stored report has them by name."""
+
 HEADLINES = 2
 """How many of a step's declared metrics stand in its one line."""
 
@@ -85,7 +109,7 @@ class Reader:
         """The step's line after its name: success, what was judged or measured, what to know about it."""
         fragments = [*self._outcome(step)]
         if step.thresholds:
-            fragments += [self._judged(threshold, step, report) for threshold in step.thresholds]
+            fragments += [self.judged(threshold, step, report) for threshold in step.thresholds]
         else:
             fragments += self._measured(step, report)
         if step.during is not None and step.verdict != "skipped":
@@ -114,7 +138,7 @@ class Reader:
             fragments.append(Fragment(self.reason(step.reason), step.verdict))
         return fragments
 
-    def _judged(self, threshold: ThresholdResult, step: Step, report: Report | None) -> Fragment:
+    def judged(self, threshold: ThresholdResult, step: Step, report: Report | None) -> Fragment:
         """`RTT p95 183 ms, +168 ms over idle (warn from 60 ms)`."""
         _ = self.words.gettext
         decisive = decisive_judgement(threshold)
@@ -180,9 +204,33 @@ def headlines(ordered: Sequence[Metric], definitions: Mapping[str, MetricDef]) -
     chosen: dict[str, list[Metric]] = {}
     still = [metric for metric in ordered if metric.type != "series"]
     for metric in still or ordered:
+        if nothing_bad(metric, definitions.get(metric.key)):
+            continue
         if headline(metric, definitions.get(metric.key))[1] is not None:
             chosen.setdefault(metric.key, []).append(metric)
     return [_worst(metrics, definitions.get(key)) for key, metrics in list(chosen.items())[:HEADLINES]]
+
+
+def nothing_bad(metric: Metric, definition: MetricDef | None) -> bool:
+    """A count of bad things that did not happen is not worth a place; that nothing was lost is."""
+    numbers = numbers_of(metric)
+    unwanted = definition is not None and definition.better == "lower"
+    return unwanted and bool(numbers) and not any(numbers.values()) and not metric.key.endswith("_ratio")
+
+
+def stats_in_order(metric: Metric) -> list[str]:
+    """The names of a metric's statistics as a reader expects them, without its interval."""
+    names = [name for name in metric.stats if name not in ("ci95_low", "ci95_high")]
+    return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+
+
+def numbers_of(metric: Metric) -> dict[str, float]:
+    """The numeric statistics that are values of the metric, in its unit."""
+    return {
+        stat: float(value)
+        for stat, value in metric.stats.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and stat not in NOT_SPREAD
+    }
 
 
 def _worst(metrics: Sequence[Metric], definition: MetricDef | None) -> Metric:

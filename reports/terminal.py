@@ -8,9 +8,9 @@ from collections import Counter
 from rich.console import Console
 from rich.text import Text
 
-from ots.model.outcome import Verdict
 from ots.model.report import Report, Step
 from ots.reports import attachment, words
+from ots.reports.colours import STYLES
 from ots.reports.detail import detail, head
 from ots.reports.flow import flow, hanging
 from ots.reports.format import Format, View
@@ -24,14 +24,6 @@ FORMAT = Format("terminal", "txt", "text/plain; charset=utf-8")
 DEFAULT_WIDTH = 100
 _NARROWEST = 40
 _NAME_WIDTH = 22
-_STYLES: dict[Verdict, str] = {
-    "pass": "green",
-    "measured": "cyan",
-    "fail": "bold red",
-    "warn": "yellow",
-    "error": "magenta",
-    "skipped": "bright_black",
-}
 
 
 def render(report: Report, view: View) -> str:
@@ -96,7 +88,7 @@ def _steps(report: Report, reader: Reader, width: int) -> list[Text]:
 
 
 def _step(step: Step, report: Report | None, reader: Reader, width: int, name_width: int) -> list[Text]:
-    style = _STYLES[step.verdict]
+    style = STYLES[step.verdict]
     head = Text("  ").append(words.MARKS[step.verdict], style).append(" ").append(plain(step.key))
     column = min(max(name_width, 8), min(_NAME_WIDTH, width // 3))
     indent = 4 + column + 2
@@ -105,12 +97,12 @@ def _step(step: Step, report: Report | None, reader: Reader, width: int, name_wi
 
 
 def _piece(fragment: Fragment) -> Text:
-    return Text(fragment.text, "" if fragment.tone is None else _STYLES[fragment.tone])
+    return Text(fragment.text, "" if fragment.tone is None else STYLES[fragment.tone])
 
 
 def _verdict(report: Report, reader: Reader, width: int, *, single: bool) -> list[Text]:
     _ = reader.words.gettext
-    style = _STYLES[report.verdict]
+    style = STYLES[report.verdict]
     name = reader.words.verdict(report.verdict)
     head = Text(name.upper() if report.verdict in ("fail", "error") else name, style)
     pieces = [Text("  ").join([head, Text(why(report, reader))])]
@@ -120,7 +112,7 @@ def _verdict(report: Report, reader: Reader, width: int, *, single: bool) -> lis
             Text("  ").join(
                 Text(
                     f"{counts[verdict]} {reader.words.verdict(verdict)}",
-                    _STYLES[verdict] if counts[verdict] else "bright_black",
+                    STYLES[verdict] if counts[verdict] else "bright_black",
                 )
                 for verdict in words.VERDICTS
             )

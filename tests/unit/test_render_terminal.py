@@ -88,8 +88,8 @@ def test_one_probe_is_shown_in_detail() -> None:
     assert lines[1].startswith("via eth0 192.0.2.77")
     text = flat("\n".join(lines))
     assert "Packet loss 4 % (95 %: 0.71–20 %) Sent 25 Received 24" in text
-    assert re.search(r"Round-trip time ms median 12\.\d min 11\.\d mean \d+\.\d p95 \d+\.\d p99 — max", text)
-    assert "(— too few samples)" in text
+    assert re.search(r"Round-trip time ms min 11\.\d median 12\.\d mean \d+\.\d p95 \d+\.\d max", text)
+    assert "(p99: too few samples)" in text
     assert "measured no limits set (set one with --warn or --fail)" in text
 
 
@@ -98,6 +98,17 @@ def test_the_sparkline_shows_every_sample_and_the_lost_one() -> None:
     sparkline = next(line for line in shown(sample_reports.quick_ping()).splitlines() if "▁" in line)
     assert len(sparkline.strip()) == 25
     assert sparkline.strip().index("×") == 13
+
+
+def test_a_limit_of_one_probe_is_shown_with_its_mark() -> None:
+    """`ots ping --fail …` says beside the value whether the limit holds."""
+    report = sample_reports.quick_ping()
+    report.steps[0].thresholds = [
+        sample_reports.threshold(
+            sample_reports.LOSS, "value", report.steps[0].metrics, verdict="fail", fail="<= 1 %"
+        )
+    ]
+    assert "✘ Packet loss 4 % (fail above 1 %)" in shown(report)
 
 
 def test_several_targets_stand_in_blocks_of_their_own() -> None:
