@@ -43,9 +43,22 @@ def command(
 
     with case_errors():
         plans = [prepare(name, dict(variables)) for name in cases]
+    _refuse_unused(dict(variables), plans)
     if plan_only:
         return _show_plans(plans, options)
     return exit_codes.strongest(run_and_show(plan, options) for plan in plans)
+
+
+def _refuse_unused(given: dict[str, str], plans: list[Plan]) -> None:
+    """A mistyped variable must not leave the case's own value in force without a word."""
+    from ots.strictyaml import suggest
+
+    used = {name for plan in plans for name in plan.case.variables}
+    for name in given:
+        if name not in used:
+            raise CommandError(
+                _("--var {name}: no such variable in the case").format(name=name) + suggest(name, used)
+            )
 
 
 def run_and_show(plan: Plan, options: RunOptions) -> int:

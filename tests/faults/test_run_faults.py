@@ -115,6 +115,7 @@ def test_json_is_one_document_also_for_an_error(ots: CommandLine) -> None:
     """Whatever goes wrong, a script reads JSON with a message and an exit code."""
     for arguments in (
         ("run", "no-such-case"),
+        ("run", "ping", "--var", "tarket=127.0.0.1"),
         ("tcp-connect", "no port here"),
         ("tcp-connect", "127.0.0.1:1", "--count", "0"),
         ("tcp-connect", "127.0.0.1:1", "--nonsense", "1"),
