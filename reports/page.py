@@ -22,7 +22,7 @@ from ots.reports.why import why
 
 _CLOCK = ("source", "offset_seconds", "error_bound_seconds", "step_seconds")
 _LOAD = ("cpu_ratio", "load_1m", "memory_available_bytes")
-_DEVICE = ("hostname", "manufacturer", "model", "os", "kernel", "architecture", "virtualised")
+_DEVICE = ("hostname", "manufacturer", "model", "os")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,7 @@ def _definitions(report: Report, reader: Reader) -> list[Definition]:
 
 def _versions(report: Report, reader: Reader) -> list[Fact]:
     _ = reader.words.gettext
+    context = attachment.of_report(report)
     probes = dict.fromkeys(f"{step.probe} v{step.probe_version}" for step in report.steps)
     return given(
         (_("Report"), f"{report.report_id}, " + _("revision {n}").format(n=report.revision)),
@@ -209,5 +210,6 @@ def _versions(report: Report, reader: Reader) -> list[Fact]:
         (_("Format"), f"{report.schema.name} {report.schema.version}"),
         (_("Agent"), ", ".join(facts.texts(report.agent, reader.words))),
         (_("Probes"), ", ".join(probes)),
+        (_("Machine"), ", ".join(facts.texts(context.device if context is not None else {}, reader.words))),
         (_("Case"), f"{report.case.id} · SHA-256 {report.case.sha256}"),
     )
