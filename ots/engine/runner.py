@@ -94,6 +94,8 @@ class Runner:
         run.end = rfc3339(self._env.clock.wall())
         run.duration = round(self._env.clock.monotonic() - self._start, 6)
         run.data = self._env.budget.use
+        run.clock["end_wall"] = run.end
+        run.clock["end_monotonic"] = round(self._env.clock.monotonic(), 6)
         run.clock["step_seconds"] = round(self._clock_step(), 6)
         verdicts: list[Verdict] = [step.verdict for step in self._report.steps]
         if run.precheck is not None and run.precheck.outcome != "success" and run.reason == "precheck_failed":

@@ -30,9 +30,15 @@ class StoreSink:
         return hashlib.sha256(data).hexdigest()
 
     def finish(self, report: Report) -> None:
-        """Stores the final document. If that fails the run stays open, and the next start closes it."""
-        self._try(self._writer.finish, report)
-        if self.failure is not None:
+        """Stores the final document, which makes up for whatever could not be written before.
+
+        If that fails the run stays open, and the next start closes it with the steps that were written.
+        """
+        try:
+            self._writer.finish(report)
+            self.failure = None
+        except StoreError as failure:
+            self.failure = failure
             self._writer.release()
 
     def _try(self, write: Callable[..., Any], *args: object) -> None:

@@ -60,6 +60,7 @@ def wait_for_steps(ots: CommandLine, process: subprocess.Popen[str], n: int) -> 
     pytest.fail("the run did not get that far")
 
 
+@pytest.mark.timeout(300)
 def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: CommandLine) -> None:
     """Every report that had begun is readable and closed as killed; the run after the last kill works."""
     moments = random.Random(20)
