@@ -199,12 +199,12 @@ class Client:
         """Ends the connection at once, whatever it was doing."""
         handler = self.dialer.handler
         idle = self._response is not None and self._response.content.at_eof()
-        if handler is not None and handler.transport is not None and not idle:
+        if handler is not None and handler.wire is not None and not idle:
             # With a plain close the kernel would go on sending what it has, long after the measurement.
-            handler.transport.get_extra_info("socket").setsockopt(
+            handler.wire.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-            handler.transport.abort()
+            handler.wire.abort()
         if self._response is not None:
             self._response.close()
         await self._session.close()

@@ -51,6 +51,12 @@ class CountingHandler(ResponseHandler):
         self.body: aiohttp.StreamReader | None = None
         self.lost: BaseException | None = None
         self.garbled = False
+        # aiohttp forgets its transport when it closes it, which may be long before what waits there is sent.
+        self.wire: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.wire = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         arrivals, now = self.arrivals, self._stamp()
@@ -64,6 +70,7 @@ class CountingHandler(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lost = exc
+        self.wire = None
         super().connection_lost(exc)
         if self.body is not None and not self.body.is_eof() and self.body.exception() is None:
             self.body.set_exception(aiohttp.ClientPayloadError("the connection ended"))
