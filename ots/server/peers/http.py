@@ -10,6 +10,7 @@ Nothing is kept, nothing is cacheable. The peer stands on loopback for demo, sam
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import time
@@ -74,11 +75,13 @@ async def _down(request: web.Request) -> web.StreamResponse:
         response.content_length = size
     await response.prepare(request)
     left = MAX_SIZE if size is None else size
-    while left > 0:
-        piece = page if left >= len(page) else page[:left]
-        await response.write(piece)
-        left -= len(piece)
-    await response.write_eof()
+    # A client that leaves is how a timed download ends.
+    with contextlib.suppress(ConnectionError):
+        while left > 0:
+            piece = page if left >= len(page) else page[:left]
+            await response.write(piece)
+            left -= len(piece)
+        await response.write_eof()
     return response
 
 
@@ -89,8 +92,10 @@ async def _up(request: web.Request) -> web.Response:
     `grain` seconds.
     """
     arrivals = Arrivals()
-    async for piece in request.content.iter_any():
-        arrivals.add(time.monotonic(), len(piece))
+    # A client that leaves will not read the answer either.
+    with contextlib.suppress(ConnectionError):
+        async for piece in request.content.iter_any():
+            arrivals.add(time.monotonic(), len(piece))
     return web.json_response(arrivals.document(), headers=_NO_CACHE)
 
 
