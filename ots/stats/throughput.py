@@ -19,6 +19,8 @@ WARMUP_RTTS = 12.0
 _STEADY = 0.9
 _SLICE = 0.1
 _SLICE_RTTS = 4.0
+_BURST = 1.1
+_REPAIR = 5
 _EDGE = 0.5
 
 
@@ -176,15 +178,21 @@ def steady_from(curve: Curve, loaded: Span, min_rtt: float) -> tuple[float, bool
     """Where growth has stopped, and whether it did before the middle of the span.
 
     Skips max(75 ms, 12 minimum round trips), then slice after slice as long as the slice is slower than nine
-    tenths of all that follows.
+    tenths of all that follows. A slow slice that a burst soon makes good is a loss and its repair, no growth:
+    to leave out the gap and keep the burst would read high.
     """
     middle = loaded.start + loaded.seconds / 2
     step = max(_SLICE, _SLICE_RTTS * min_rtt, 2 * curve.grain)
     start = loaded.start + max(MIN_WARMUP, WARMUP_RTTS * min_rtt)
     while start < middle and start + 2 * step <= loaded.end:
-        here = (curve.at(start + step) - curve.at(start)) / step
         later = (curve.at(loaded.end) - curve.at(start + step)) / (loaded.end - start - step)
-        if here >= _STEADY * later:
+        slices = [
+            (curve.at(start + (k + 1) * step) - curve.at(start + k * step)) / step
+            for k in range(_REPAIR)
+            if start + (k + 1) * step <= loaded.end
+        ]
+        repaired = max(slices) > _BURST * later and sum(slices) / len(slices) >= _STEADY * later
+        if slices[0] >= _STEADY * later or repaired:
             return start, True
         start += step
     return start, False

@@ -104,6 +104,20 @@ def test_slow_start_is_left_out_until_growth_stops() -> None:
     assert found.bits_per_second == pytest.approx(8e6, rel=0.01)
 
 
+def test_loss_and_its_repair_at_the_start_are_no_growth() -> None:
+    """A gap of 0.2 s whose bytes come in one burst: leaving out the gap alone would read 7 % high."""
+    curve = steady_curve(1.25e6, 3.0)
+    held = curve.total[10]
+    for k in range(10, 30):
+        curve.total[k] = held
+    start, steady = steady_from(curve, Span(100.0, 103.0), 0.001)
+    assert steady
+    assert start == pytest.approx(100.075)
+    found = headline(curve, Span(100.0, 103.0), Warmup(), 0.001)
+    assert found is not None
+    assert found.bits_per_second == pytest.approx(10e6, rel=0.01)
+
+
 def test_rate_still_growing_at_the_middle_is_said() -> None:
     """A line that never settles gives a figure from its second half and says that it was not steady."""
     curve = Curve(0.01)
