@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rrset
 import dns.ttl
 
-from ots.netio.dns_query import Response, over_stream, over_udp
+from ots.netio.dns.query import Response, over_stream, over_udp
 from ots.netio.tls import client_context
 from ots.probe import Address, Context, Failed, Route
 

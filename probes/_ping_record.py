@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ots.model.metric import Value
 from ots.netio.binding import socket_family
-from ots.netio.icmp import Event, Extra, Refusal, Settled
+from ots.netio.icmp.stream import Event, Extra, Refusal, Settled
 from ots.probe import Address, Context, Failed, Target
 from ots.probes import _ping_metrics as published
 

@@ -29,7 +29,7 @@ from pydantic import Field, field_validator
 
 from ots.i18n import N_, _
 from ots.model.metric import Metric
-from ots.netio.name_servers import name_servers
+from ots.netio.dns.servers import name_servers
 from ots.netio.repetition import Samples, paced
 from ots.probe import AttemptData, Context, Estimate, Failed, NetworkParams, Probe, Target, Targets
 from ots.probes import _dns_metrics as published

@@ -16,11 +16,11 @@ from pydantic import Field, model_validator
 
 from ots.i18n import N_
 from ots.model.metric import Metric
-from ots.netio.http import Answer, Client, url_of
-from ots.netio.http_dialer import Way
-from ots.netio.http_params import SIZE_LIMIT, TransferParams, way_to
-from ots.netio.transfer import Box, Flow, Meter, StopReason, Watch, receive, together
-from ots.netio.transfer_result import Delivery, record
+from ots.netio.http.client import Answer, Client, url_of
+from ots.netio.http.dialer import Way
+from ots.netio.http.params import SIZE_LIMIT, TransferParams, way_to
+from ots.netio.http.result import Delivery, record
+from ots.netio.http.transfer import Box, Flow, Meter, StopReason, Watch, receive, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.schema.quantity import Size
 from ots.stats import transfer

@@ -16,13 +16,13 @@ from pydantic import Field
 
 from ots.i18n import N_
 from ots.model.metric import Metric
-from ots.netio.http import Answer, Client, url_of
-from ots.netio.http_dialer import Way
-from ots.netio.http_params import TransferParams, way_to
-from ots.netio.http_send import MAX_ANSWER, Sending, peer_answer
-from ots.netio.payload import RandomPage
-from ots.netio.transfer import Flow, Meter, Watch, together
-from ots.netio.transfer_result import Delivery, record
+from ots.netio.http.client import Answer, Client, url_of
+from ots.netio.http.dialer import Way
+from ots.netio.http.params import TransferParams, way_to
+from ots.netio.http.payload import RandomPage
+from ots.netio.http.result import Delivery, record
+from ots.netio.http.send import MAX_ANSWER, Sending, peer_answer
+from ots.netio.http.transfer import Flow, Meter, Watch, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.stats import transfer
 from ots.stats.throughput import Curve, Span, merge

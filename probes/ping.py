@@ -13,12 +13,12 @@ from pydantic import Field
 
 from ots.i18n import N_, _
 from ots.model.metric import Metric
-from ots.netio import icmp_socket
 from ots.netio.binding import interface_index
-from ots.netio.icmp import Stream, schedule
-from ots.netio.icmp_packet import HEADER_BYTES, IP_HEADER_BYTES, TOKEN_BYTES
-from ots.netio.icmp_session import EchoSession
-from ots.netio.icmp_system import SystemPing
+from ots.netio.icmp import sockets as icmp_socket
+from ots.netio.icmp.packet import HEADER_BYTES, IP_HEADER_BYTES, TOKEN_BYTES
+from ots.netio.icmp.program import SystemPing
+from ots.netio.icmp.session import EchoSession
+from ots.netio.icmp.stream import Stream, schedule
 from ots.probe import (
     Address,
     AttemptData,

@@ -103,7 +103,7 @@ def store() -> Iterator[Finding]:
 
 
 def clock() -> Iterator[Finding]:
-    from ots.netio.clock_trust import clock_trust
+    from ots.netio.attachment.clock_trust import clock_trust
 
     record = clock_trust()
     subject = _("clock")
@@ -120,7 +120,7 @@ def clock() -> Iterator[Finding]:
 
 
 def addresses() -> Iterator[Finding]:
-    from ots.netio.routing import default_way
+    from ots.netio.attachment.routing import default_way
 
     ways = {family: default_way(family) for family in ("4", "6")}
     for family, way in ways.items():
@@ -136,7 +136,7 @@ def addresses() -> Iterator[Finding]:
 
 
 def names() -> Iterator[Finding]:
-    from ots.netio.name_servers import name_servers
+    from ots.netio.dns.servers import name_servers
 
     servers = name_servers()
     subject = _("DNS")
@@ -161,7 +161,7 @@ def lookup() -> Iterator[Finding]:
     import dns.message
     import dns.query
 
-    from ots.netio.name_servers import name_servers
+    from ots.netio.dns.servers import name_servers
 
     for server in name_servers():
         subject = f"DNS {server}"

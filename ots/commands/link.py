@@ -12,9 +12,9 @@ import click
 from ots.commands.columns import cells, cut, padded
 from ots.commands.output import CommandError, json_option, print_json
 from ots.i18n import N_, _
-from ots.netio.attachment import network
-from ots.netio.clock_trust import clock_trust
-from ots.netio.interface import Interface, interfaces
+from ots.netio.attachment.clock_trust import clock_trust
+from ots.netio.attachment.interface import Interface, interfaces
+from ots.netio.attachment.snapshot import network
 from ots.units import display
 
 _WORDS = (

@@ -16,7 +16,7 @@ from ots.engine.environment import Environment, Nobody, Watcher
 from ots.engine.planner import Plan
 from ots.engine.runner import run_plan
 from ots.model.report import CaseRef, DataUse, Job, Report, Run, Schema
-from ots.netio import attachment
+from ots.netio.attachment import snapshot as attachment
 from ots.session.identity import uuid7
 from ots.session.signals import stopping
 from ots.session.sink import StoreSink

@@ -13,7 +13,7 @@ from ots.config import settings
 from ots.config.place import case_folders
 from ots.engine.planner import Plan, plan
 from ots.license.policy import Everything
-from ots.netio.attachment import is_this_machine
+from ots.netio.attachment.snapshot import is_this_machine
 from ots.probe import NetworkParams, Probe
 from ots.registry import kinds
 from ots.schema.case import Step

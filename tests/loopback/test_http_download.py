@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ots.netio.http import url_of
+from ots.netio.http.client import url_of
 from ots.probes.http_download import HTTPDownload
 from ots.server.peers.process import started
 from tests.peers.caddy import Caddy

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from pydantic import ValidationError
 
-from ots.netio.http_dialer import CountingHandler, Dialer
-from ots.netio.proxy import check, choose
+from ots.netio.http.dialer import CountingHandler, Dialer
+from ots.netio.http.proxy import check, choose
 from ots.probe import Failed
 from ots.probes.http_download import HTTPDownload, HTTPDownloadParams
 from ots.probes.http_upload import HTTPUpload

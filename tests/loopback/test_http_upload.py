@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ots.netio.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
+from ots.netio.http.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
 from ots.probes.http_upload import HTTPUpload
 from ots.server.peers.process import started
 from tests.faults.scripted_server import Script, request, scripted

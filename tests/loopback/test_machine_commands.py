@@ -12,9 +12,9 @@ import pytest
 
 from bench.report_list import fill, measure
 from ots.model.outcome import Verdict
-from ots.netio.attachment import egress_interface
-from ots.netio.interface import interfaces
-from ots.netio.routing import way_to
+from ots.netio.attachment.interface import interfaces
+from ots.netio.attachment.routing import way_to
+from ots.netio.attachment.snapshot import egress_interface
 from ots.store import Store
 from tests.command_line import CommandLine
 from tests.store_kit import finish, make_report, make_step

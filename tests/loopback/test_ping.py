@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from ots.clock import SystemClock
-from ots.netio import icmp_socket
+from ots.netio.icmp import sockets as icmp_socket
 from ots.probes.ping import Ping
 from tests.peers.require import all_required, require
 from tests.ping_lab import lab

@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from ots.model.report import Context
-from ots.netio import attachment, machine, name_servers, netlink, routing
-from ots.netio.clock_trust import Discipline, clock_trust, interpret, zone_name
-from ots.netio.interface import Interface, InterfaceAddress, parse_address, parse_interfaces, parse_link
-from ots.netio.routing import Way, parse_route
-from ots.netio.wifi import channel, keyed_hash
-from ots.netio.wifi import interpret as interpret_wifi
+from ots.netio.attachment import machine, netlink, routing
+from ots.netio.attachment import snapshot as attachment
+from ots.netio.attachment.clock_trust import Discipline, clock_trust, interpret, zone_name
+from ots.netio.attachment.interface import (
+    Interface,
+    InterfaceAddress,
+    parse_address,
+    parse_interfaces,
+    parse_link,
+)
+from ots.netio.attachment.routing import Way, parse_route
+from ots.netio.attachment.wifi import channel, keyed_hash
+from ots.netio.attachment.wifi import interpret as interpret_wifi
+from ots.netio.dns import servers as name_servers
 from ots.probe import Route
 from ots.schema.target import Target
 

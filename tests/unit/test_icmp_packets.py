@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ots.netio.icmp import Refusal
-from ots.netio.icmp_packet import EchoCodec
+from ots.netio.icmp.packet import EchoCodec
+from ots.netio.icmp.stream import Refusal
 
 IPV4 = bytes([0x45]) + bytes(7) + bytes([57]) + bytes(11)
 IPV6 = bytes([0x60]) + bytes(5) + bytes([58, 64]) + bytes(32)

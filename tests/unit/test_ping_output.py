@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ots.netio.icmp_system import Refused, Reply, local_error, parse
+from ots.netio.icmp.program import Refused, Reply, local_error, parse
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ots.netio import netlink
+from ots.netio.attachment import netlink
 
 InterfaceType = Literal[
     "loopback", "ethernet", "wifi", "wwan", "ppp", "tunnel", "bridge", "vlan", "bond", "virtual", "other"

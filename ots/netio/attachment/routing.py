@@ -8,7 +8,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from ots.netio import netlink
+from ots.netio.attachment import netlink
 
 _GETROUTE = 26
 _ROUTE = struct.Struct("=BBBBBBBBI")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ots.clock import rfc3339, wall_offset
 from ots.model.metric import Value
-from ots.netio.transfer import Meter, Watch
+from ots.netio.http.transfer import Meter, Watch
 from ots.probe import Context
 from ots.stats.throughput import (
     Curve,

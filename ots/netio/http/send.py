@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from ots.clock import Clock
-from ots.netio.http import Client
-from ots.netio.payload import PieceSize, RandomPage
+from ots.netio.http.client import Client
+from ots.netio.http.payload import PieceSize, RandomPage
+from ots.netio.http.transfer import Flow
 from ots.netio.tcpinfo import unacknowledged
-from ots.netio.transfer import Flow
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20

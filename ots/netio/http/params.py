@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ots.i18n import N_
-from ots.netio import proxy
-from ots.netio.http_dialer import Way
+from ots.netio.http import proxy
+from ots.netio.http.dialer import Way
+from ots.netio.http.transfer import Box
 from ots.netio.tls import client_context
-from ots.netio.transfer import Box
 from ots.probe import Context, NetworkParams, Target
 from ots.schema.quantity import Duration, Secret, Size
 from ots.stats.throughput import Warmup

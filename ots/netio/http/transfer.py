@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ots.netio.http import Answer
+from ots.netio.http.client import Answer
 from ots.netio.tcpinfo import Connection, TCPInfo, tcp_info
 from ots.probe import Context, Failed
 from ots.stats.throughput import Curve, Span

@@ -10,12 +10,12 @@ from typing import Any
 
 from ots.config import Settings
 from ots.model.report import Context
-from ots.netio.clock_trust import clock_trust
-from ots.netio.interface import Interface, InterfaceAddress, interfaces
-from ots.netio.machine import LoadMeter, device
-from ots.netio.name_servers import name_servers
-from ots.netio.routing import Way, default_way, way_to
-from ots.netio.wifi import wifi
+from ots.netio.attachment.clock_trust import clock_trust
+from ots.netio.attachment.interface import Interface, InterfaceAddress, interfaces
+from ots.netio.attachment.machine import LoadMeter, device
+from ots.netio.attachment.routing import Way, default_way, way_to
+from ots.netio.attachment.wifi import wifi
+from ots.netio.dns.servers import name_servers
 from ots.probe import Route
 from ots.schema.target import Target
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from ots.clock import Clock, wall_offset
 from ots.i18n import N_
 from ots.netio.errors import classify
-from ots.netio.icmp import Deliver, Event, Extra, Refusal, Settled
-from ots.netio.icmp_socket import REMEDY, Options
+from ots.netio.icmp.sockets import REMEDY, Options
+from ots.netio.icmp.stream import Deliver, Event, Extra, Refusal, Settled
 from ots.probe import Address, Failed, Route
 
 _AT_ONCE = 32

@@ -11,7 +11,7 @@ import hashlib
 import struct
 from typing import Any
 
-from ots.netio import netlink
+from ots.netio.attachment import netlink
 
 _CONTROL, _GET_FAMILY = 0x10, 3
 _FAMILY_ID, _FAMILY_NAME = 1, 2

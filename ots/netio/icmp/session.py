@@ -29,9 +29,9 @@ from typing import Literal
 from ots.clock import Clock
 from ots.i18n import N_
 from ots.netio.errors import classify
-from ots.netio.icmp import Deliver, Due, Event, Extra, Refusal, Settled
-from ots.netio.icmp_packet import Echo, EchoCodec
-from ots.netio.icmp_socket import ICMPSocket, Quoted, Received, Sent
+from ots.netio.icmp.packet import Echo, EchoCodec
+from ots.netio.icmp.sockets import ICMPSocket, Quoted, Received, Sent
+from ots.netio.icmp.stream import Deliver, Due, Event, Extra, Refusal, Settled
 from ots.netio.stamps import Placement
 from ots.probe import Address, Failed
 

@@ -19,8 +19,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ots.clock import Clock
 from ots.i18n import N_
 from ots.netio.errors import classify
+from ots.netio.http.proxy import Proxy, open_tunnel
 from ots.netio.marks import Mark
-from ots.netio.proxy import Proxy, open_tunnel
 from ots.probe import Address, Failed, Net, Route
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from ots import __version__
 from ots.i18n import N_
 from ots.model.outcome import Phase
 from ots.netio.errors import classify
-from ots.netio.http_dialer import Arrivals, CountingHandler, Dialer, Way
-from ots.netio.proxy import refused
+from ots.netio.http.dialer import Arrivals, CountingHandler, Dialer, Way
+from ots.netio.http.proxy import refused
 from ots.netio.tcpinfo import Connection
 from ots.probe import Failed, Target
 

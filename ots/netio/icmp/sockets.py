@@ -21,7 +21,7 @@ from icmplib import ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissio
 
 from ots.i18n import N_
 from ots.netio.errors import classify
-from ots.netio.icmp_packet import ECHO_REPLY, ERRORS
+from ots.netio.icmp.packet import ECHO_REPLY, ERRORS
 from ots.probe import Failed
 
 SocketKind = Literal["raw", "datagram"]

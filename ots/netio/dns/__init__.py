@@ -1,0 +1,1 @@
+"""DNS on the wire, and which servers this machine asks."""

@@ -1,0 +1,1 @@
+"""HTTP for measuring: connections dialled one by one, and the data path of the throughput probes."""
