@@ -200,7 +200,8 @@ async def test_a_network_is_swept() -> None:
     assert {metric.key.partition("_")[0] for metric in own} == {"sweep"}
     (table,) = recording.artifacts.values()
     duration = recording.metric("sweep_duration_seconds").stats["value"]
-    assert isinstance(duration, float) and 253 / 5000 <= duration < 2
+    # The first request may leave a little late, which shortens the span that the schedule would have.
+    assert isinstance(duration, float) and 0.9 * 253 / 5000 <= duration < 2
     assert re.search(rb"^127\.0\.0\.17,up,0\.\d+$", table, re.MULTILINE)
 
 
