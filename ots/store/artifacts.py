@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ots.store.error import explained
 from ots.store.folder import make_private
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from ots.store.store import Store
+from ots.store.ledger import Ledger
 
 
-def add(store: Store, row: int, name: str, data: bytes) -> str:
+def add(ledger: Ledger, row: int, name: str, data: bytes) -> str:
     """Puts a file on the disk and its name into the run; returns the SHA-256 in hex."""
     digest = hashlib.sha256(data).hexdigest()
-    place = path_of(store.folder, digest)
+    place = path_of(ledger.folder, digest)
     with explained(place):
         make_private(place.parent.parent)
         make_private(place.parent)
         draft = _write_draft(place.parent, data)
         try:
             # Renamed inside the transaction: a deletion elsewhere can't remove the file in between.
-            with store.writing() as database:
+            with ledger.writing() as database:
                 draft.replace(place)
                 database.execute(
                     "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?)", (row, name, digest, len(data))

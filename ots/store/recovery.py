@@ -5,32 +5,28 @@ from __future__ import annotations
 import logging
 import sqlite3
 import zlib
-from typing import TYPE_CHECKING
 
+from ots.store.ledger import Ledger
 from ots.store.liveness import FileLock
-
-if TYPE_CHECKING:
-    from ots.model.report import Report
-    from ots.store.store import Store
 
 log = logging.getLogger("ots.store")
 
 
-def recover(store: Store) -> list[str]:
+def recover(ledger: Ledger) -> list[str]:
     """Closes dead runs as `aborted`, reason `killed`, and returns their report ids.
 
     Safe when several processes start at once: whoever gets the run's lock looks again whether it is still
     open, inside the transaction that closes it.
     """
     closed = []
-    for row, report_id, run_id in store.select(
+    for row, report_id, run_id in ledger.select(
         "SELECT id, report_id, run_id FROM report WHERE state = 'running'"
     ):
-        lock = FileLock.take(store.locks / f"{run_id}.lock")
+        lock = FileLock.take(ledger.locks / f"{run_id}.lock")
         if lock is None:
             continue  # its process lives
         try:
-            with store.writing() as database:
+            with ledger.writing() as database:
                 if _still_open(database, row):
                     _close(database, row)
                     closed.append(report_id)
@@ -51,7 +47,7 @@ def _close(database: sqlite3.Connection, row: int) -> None:
     import msgspec
 
     from ots.store.document import close_killed
-    from ots.store.writer import put_document
+    from ots.store.rows import put_document, read_unfinished
 
     try:
         report = close_killed(read_unfinished(database, row))
@@ -62,14 +58,3 @@ def _close(database: sqlite3.Connection, row: int) -> None:
         )
         return
     put_document(database, row, report)
-
-
-def read_unfinished(database: sqlite3.Connection, row: int) -> Report:
-    """The report of a run in progress, as far as it was written."""
-    from ots.store.document import compose
-
-    found = database.execute("SELECT body FROM head WHERE id = ?", (row,)).fetchone()
-    if found is None:
-        raise LookupError("its head is gone")
-    steps = database.execute("SELECT body FROM step WHERE id = ? ORDER BY position", (row,)).fetchall()
-    return compose(found[0], [body for (body,) in steps])

@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from ots.clock import rfc3339
-
-if TYPE_CHECKING:
-    from ots.store.store import Store
+from ots.store.deletion import delete_row
+from ots.store.ledger import Ledger
 
 log = logging.getLogger("ots.store")
 
 
-def prune(store: Store, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
+def prune(ledger: Ledger, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
     """Deletes what is beyond the caps (bytes; seconds before `now`, a wall clock) and says how many reports.
 
     Age alone never deletes what waits to be sent. A run in progress is never touched.
     """
     doomed: list[int] = []
     if max_age is not None:
-        rows = store.select(
+        rows = ledger.select(
             "SELECT id FROM report WHERE start < ? AND upload != 'pending' AND state != 'running'",
             rfc3339(now - max_age),
         )
         doomed += [row for (row,) in rows]
     if max_bytes is not None:
-        doomed += _beyond_size(store, max_bytes, set(doomed))
+        doomed += _beyond_size(ledger, max_bytes, set(doomed))
     for row in doomed:
-        store.delete_row(row)
+        delete_row(ledger, row)
     if doomed:
         log.info("deleted %d old reports to keep within the limits", len(doomed))
     return len(doomed)
 
 
-def _beyond_size(store: Store, max_bytes: float, gone: set[int]) -> list[int]:
+def _beyond_size(ledger: Ledger, max_bytes: float, gone: set[int]) -> list[int]:
     rows = [
         (row, size)
-        for row, size in store.select(
+        for row, size in ledger.select(
             "SELECT id, stored_bytes FROM report WHERE state != 'running' "
             "ORDER BY upload = 'pending', start, id"
         )

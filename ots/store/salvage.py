@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from ots.model.report import Report
-from ots.store.writer import put_document
+from ots.store.rows import put_document
 
 _BODIES = ("document", "head", "step", "artifact")
 _MOST_ROWS = 10_000_000

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ots.config import data_dir
-from ots.store import database, recovery
+from ots.store import recovery
 from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
-from ots.store.error import Damaged, StoreError, explained
-from ots.store.folder import make_private
+from ots.store.error import StoreError, explained
+from ots.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from ots.model.report import Report
@@ -25,23 +24,18 @@ if TYPE_CHECKING:
 class Store:
     """Reports by number and id. One object may be used from several threads."""
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
-        self.folder = folder
-        self.writable = writable
-        self.locks = folder / "runs"
-        self._connection = connection
-        self._one_at_a_time = threading.RLock()
+    def __init__(self, ledger: Ledger) -> None:
+        self.folder = ledger.folder
+        self.writable = ledger.writable
+        self.locks = ledger.locks
+        self._ledger = ledger
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Store:
         """Opens, makes or upgrades the store of a folder (default: the settings' data folder) and closes the
         runs that died there. Raises StoreError if that can't be done.
         """
-        folder = folder or data_dir()
-        with explained(folder):
-            make_private(folder)
-            make_private(folder / "runs")
-        store = cls(folder, database.connect(folder), writable=True)
+        store = cls(Ledger.open(folder or data_dir()))
         try:
             store.recover()
         except BaseException:
@@ -52,11 +46,10 @@ class Store:
     @classmethod
     def open_read_only(cls, folder: Path) -> Store:
         """Opens a store that somebody else writes; raises StoreError if there is none or it can't be read."""
-        return cls(folder, database.connect_read_only(folder), writable=False)
+        return cls(Ledger.open_read_only(folder))
 
     def close(self) -> None:
-        with self._one_at_a_time:
-            self._connection.close()
+        self._ledger.close()
 
     def __enter__(self) -> Store:
         return self
@@ -73,7 +66,7 @@ class Store:
         from ots.store import writer
 
         with explained(self.locks):
-            return writer.begin(self, self.locks, report)
+            return writer.begin(self._ledger, report)
 
     def next_seq(self, agent_id: str) -> int:
         """The number that the agent's next report will get if nobody else begins one before."""
@@ -82,21 +75,23 @@ class Store:
 
     def recover(self) -> Sequence[str]:
         """Closes the runs whose process died; returns their report ids."""
-        return recovery.recover(self)
+        return recovery.recover(self._ledger)
 
     def delete(self, entry: Entry) -> None:
         """Deletes a report and the artifacts that no other one refers to. A run in progress is refused."""
-        self.delete_row(entry.id)
+        from ots.store.deletion import delete_row
+
+        delete_row(self._ledger, entry.id)
 
     def prune(self, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
         """Deletes the oldest reports beyond the caps (bytes, seconds before the wall clock `now`)."""
         from ots.store.retention import prune
 
-        return prune(self, max_bytes=max_bytes, max_age=max_age, now=now)
+        return prune(self._ledger, max_bytes=max_bytes, max_age=max_age, now=now)
 
     def compact(self) -> None:
         """Gives the space of deleted reports back to the disk."""
-        with self._reading() as connection:
+        with self._ledger.reading() as connection:
             # `execute` would take one step, which frees one page; a script is run to its end.
             connection.executescript("PRAGMA incremental_vacuum")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -175,8 +170,10 @@ class Store:
     def report(self, entry: Entry) -> Report:
         """The report as an object, of the present version whatever it was stored as."""
         if entry.running:
-            with self._reading() as connection:
-                return recovery.read_unfinished(connection, entry.id)
+            from ots.store.rows import read_unfinished
+
+            with self._ledger.reading() as connection:
+                return read_unfinished(connection, entry.id)
         from ots.schema.report import ReportError, read_report
 
         try:
@@ -199,45 +196,15 @@ class Store:
         with explained(place):
             return place.read_bytes()
 
-    # For the store's other modules
+    # The database itself
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction, one thread at a time; failures come out as StoreError."""
-        with self._reading() as connection, database.transaction(connection):
-            yield connection
+        return self._ledger.writing()
 
     def select(self, statement: str, *values: object) -> Sequence[Any]:
         """All rows of a query."""
-        with self._reading() as connection:
-            return connection.execute(statement, values).fetchall()
-
-    def delete_row(self, row: int) -> None:
-        """Deletes the report in this row of the index, if it is still there."""
-        from ots.store import artifacts
-
-        with self.writing() as connection:
-            found = connection.execute("SELECT state, seq FROM report WHERE id = ?", (row,)).fetchone()
-            if found is None:
-                return
-            if found[0] == "running":
-                raise StoreError(f"The run of report {found[1]} still goes on.", "Stop it first, or wait.")
-            digests = [
-                digest for (digest,) in connection.execute("SELECT sha256 FROM artifact WHERE id = ?", (row,))
-            ]
-            connection.execute("DELETE FROM report WHERE id = ?", (row,))
-            artifacts.remove_unused(connection, self.folder, digests)
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        place = self.folder / database.FILE
-        with self._one_at_a_time:
-            try:
-                with explained(place):
-                    yield self._connection
-            except Damaged:
-                database.condemn(place)
-                raise
+        return self._ledger.select(statement, *values)
 
 
 def only(entries: Sequence[Entry], reference: str) -> Entry:

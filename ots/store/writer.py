@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from ots.model.report import Report, Step
 from ots.store import artifacts
-
-if TYPE_CHECKING:
-    from ots.model.report import Report, Step
-    from ots.store.liveness import FileLock
-    from ots.store.store import Store
+from ots.store.document import pack_head, pack_step
+from ots.store.ledger import Ledger
+from ots.store.liveness import FileLock
+from ots.store.rows import put_document
 
 
 class RunWriter:
@@ -24,8 +21,8 @@ class RunWriter:
     the process dies, the next start closes the run with what was written up to then.
     """
 
-    def __init__(self, store: Store, lock: FileLock, row: int, report_id: str, seq: int) -> None:
-        self._store = store
+    def __init__(self, ledger: Ledger, lock: FileLock, row: int, report_id: str, seq: int) -> None:
+        self._ledger = ledger
         self._lock = lock
         self._row = row
         self.report_id = report_id
@@ -41,23 +38,19 @@ class RunWriter:
 
     def step(self, position: int, step: Step) -> None:
         """Stores a step that has ended; a step of the same position is replaced."""
-        from ots.store.document import pack_step
-
         body = pack_step(step)
-        with self._store.writing() as database:
+        with self._ledger.writing() as database:
             database.execute("INSERT OR REPLACE INTO step VALUES (?, ?, ?)", (self._row, position, body))
 
     def head(self, report: Report) -> None:
         """Stores everything but the steps anew: contexts, notes, state."""
-        from ots.store.document import pack_head
-
         body = pack_head(report)
-        with self._store.writing() as database:
+        with self._ledger.writing() as database:
             database.execute("INSERT OR REPLACE INTO head VALUES (?, ?)", (self._row, body))
 
     def artifact(self, name: str, data: bytes) -> str:
         """Keeps a file beside the report and returns its SHA-256 in hex."""
-        return artifacts.add(self._store, self._row, name, data)
+        return artifacts.add(self._ledger, self._row, name, data)
 
     def finish(self, report: Report) -> bytes:
         """Puts the final document in the place of head and steps, in one transaction, and ends the run.
@@ -66,7 +59,7 @@ class RunWriter:
         """
         if report.run.state not in ("completed", "aborted"):
             raise ValueError(f"a run that is {report.run.state} has not finished")
-        with self._store.writing() as database:
+        with self._ledger.writing() as database:
             document = put_document(database, self._row, report)
         self.release(remove=True)
         return document
@@ -76,51 +69,14 @@ class RunWriter:
         self._lock.release(remove=remove)
 
 
-def put_document(database: sqlite3.Connection, row: int, report: Report) -> bytes:
-    """Inside a transaction: the document replaces head and steps, and the index follows it."""
-    from ots.store.document import encode, pack, targets_of
-
-    document = encode(report)
-    body = pack(document)
-    database.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (row, body))
-    database.execute("DELETE FROM step WHERE id = ?", (row,))
-    database.execute("DELETE FROM head WHERE id = ?", (row,))
-    (artifact_bytes,) = database.execute(
-        "SELECT coalesce(sum(bytes), 0) FROM artifact WHERE id = ?", (row,)
-    ).fetchone()
-    database.execute(
-        "UPDATE report SET revision = ?, state = ?, reason = ?, start = ?, duration = ?, case_id = ?, "
-        "targets = ?, verdict = ?, job = ?, bytes = ?, stored_bytes = ?, sha256 = ? WHERE id = ?",
-        (
-            report.revision,
-            report.run.state,
-            report.run.reason,
-            report.run.start,
-            report.run.duration,
-            report.case.id,
-            targets_of(report),
-            report.verdict,
-            report.job.id,
-            len(document),
-            len(body) + artifact_bytes,
-            hashlib.sha256(document).hexdigest(),
-            row,
-        ),
-    )
-    return document
-
-
-def begin(store: Store, lock_folder: Path, report: Report) -> RunWriter:
+def begin(ledger: Ledger, report: Report) -> RunWriter:
     """Gives the report its number and stores its head; nothing may be measured before this returns."""
-    from ots.store.document import pack_head
-    from ots.store.liveness import FileLock
-
     agent_id = str(report.agent.get("agent_id", ""))
-    lock = FileLock.take(lock_folder / f"{report.run.run_id}.lock")
+    lock = FileLock.take(ledger.locks / f"{report.run.run_id}.lock")
     if lock is None:
         raise ValueError(f"the run {report.run.run_id} is being written already")
     try:
-        with store.writing() as database:
+        with ledger.writing() as database:
             report.seq = _next_seq(database, agent_id)
             report.run.state = "running"
             cursor = database.execute(
@@ -142,7 +98,7 @@ def begin(store: Store, lock_folder: Path, report: Report) -> RunWriter:
     except BaseException:
         lock.release(remove=True)
         raise
-    return RunWriter(store, lock, row, report.report_id, report.seq)
+    return RunWriter(ledger, lock, row, report.report_id, report.seq)
 
 
 def _next_seq(database: sqlite3.Connection, agent_id: str) -> int:
