@@ -26,6 +26,13 @@ _LOGGER = logging.getLogger("ots.engine")
 _SLACK = 30.0
 """Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
 
+_NOT_STARTED = Error(
+    class_="cancelled",
+    phase="config",
+    code="TIME_LIMIT",
+    message="not started: the step's time limit was over before",
+)
+
 Locate = Callable[[], Awaitable[int]]
 """Gives the index of the report's context that holds now."""
 
@@ -90,8 +97,11 @@ class StepRun:
             deadline = self._env.clock.monotonic() + self._limit()
             for repetition in range(self.step.repeat):
                 if repetition and self.step.pause:
-                    await asyncio.sleep(self.step.pause)
+                    await asyncio.sleep(min(self.step.pause, max(0.0, self._left(deadline))))
                 for targets in self._calls():
+                    if self._left(deadline) <= 0:
+                        self._out_of_time(repetition, number, await context())
+                        return
                     await self._with_retries(targets, number, context, deadline)
                 if self._certainly_breached():
                     self._reason = "aborted_by_threshold"
@@ -108,7 +118,8 @@ class StepRun:
         for _ in range(self.step.retries + 1):
             recorders = await self._attempt(targets, cycle, await context(), deadline)
             errors = [recorder.error for recorder in recorders if recorder.outcome == "invalid"]
-            if not any(error is not None and error.retryable for error in errors):
+            retryable = any(error is not None and error.retryable for error in errors)
+            if not retryable or self._left(deadline) <= 0:
                 return
 
     async def _attempt(
@@ -148,6 +159,24 @@ class StepRun:
         finally:
             self._artifacts.extend(attempt_context.artifacts)
         return recorders
+
+    def _left(self, deadline: float) -> float:
+        return deadline - self._env.clock.monotonic()
+
+    def _out_of_time(self, repetitions: int, cycle: int, context: int) -> None:
+        """Ends the step between two attempts: what did not start is no time-out of the target.
+
+        Targets that this cycle has not reached at all get an attempt that says so.
+        """
+        self._reason = "time_limit"
+        self.log.warning(f"the time limit ended it after {repetitions} of {self.step.repeat} repetitions")
+        t = self._env.clock.monotonic() - self._start
+        reached = {recorder.target for recorder in self._recorders if recorder.cycle == cycle}
+        for target in {target.text: None for target in self.step.targets}:
+            if target not in reached:
+                recorder = AttemptRecorder(len(self._recorders), cycle, target, t, context)
+                recorder.end(t, _NOT_STARTED)
+                self._recorders.append(recorder)
 
     def _limit(self) -> float:
         limit: float | None = self.step.time_limit
@@ -258,6 +287,17 @@ class StepRun:
             during=step.during,
             targets=[target.text for target in step.targets],
             params=step.params.model_dump(mode="json"),
+            options={
+                "repeat": step.repeat,
+                "pause": step.pause,
+                "retries": step.retries,
+                "time_limit": step.time_limit,
+                "require_success": step.require_success,
+                "expect": step.expect,
+                "on_failure": step.on_failure,
+                "when": None if step.when is None else step.when.text,
+            },
+            tags=dict(step.tags),
             t=round(self._t or 0.0, 6),
             duration=round(self._busy, 6),
             outcome=outcome,

@@ -102,8 +102,11 @@ class Artifact(msgspec.Struct, kw_only=True):
 class Step(msgspec.Struct, kw_only=True):
     """One step of the case: what was asked, what happened, what it means.
 
-    `instance` names the `for_each` instance, `during` the step that loaded the link meanwhile. `load` is what
-    the probe's own process did meanwhile: event-loop lag and CPU.
+    `params` are the probe's and stand as a case would write them. `options` are the case's own words about
+    the step (repeat, pause, retries, time_limit, require_success, expect, on_failure, when), times in
+    seconds, null where it said nothing; with them a report can be judged again. `instance` names the `for_each`
+    instance, `during` the step that loaded the link meanwhile. `load` is what the probe's own process did
+    meanwhile: event-loop lag and CPU.
     """
 
     id: str
@@ -114,6 +117,8 @@ class Step(msgspec.Struct, kw_only=True):
     during: str | None
     targets: list[str]
     params: dict[str, Any]
+    options: dict[str, Value | None] = {}
+    tags: dict[str, str] = {}
     t: float
     duration: float
     outcome: Outcome

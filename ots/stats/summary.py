@@ -45,7 +45,7 @@ def of_samples(
         stats[stat] = value
         if reason is not None:
             nulls[f"stats.{stat}"] = reason
-    _add_interval(definition, ordered, stats)
+    _add_interval(definition, ordered, stats, nulls)
     return Metric(
         key=definition.key,
         def_version=definition.def_version,
@@ -80,6 +80,7 @@ def of_value(
         raise ValueError(f"{definition.key}: {value} is not a finite number")
     if value is None and reason is None:
         raise ValueError(f"{definition.key}: a missing value needs a reason")
+    stats: dict[str, StatValue] = {"value": value, **(extra or {})}
     return Metric(
         key=definition.key,
         def_version=definition.def_version,
@@ -89,8 +90,8 @@ def of_value(
         n=n,
         n_valid=n - n_lost if n_valid is None else n_valid,
         n_lost=n_lost,
-        stats={"value": value, **(extra or {})},
-        nulls={} if reason is None else {"stats.value": reason},
+        stats=stats,
+        nulls={f"stats.{stat}": reason or "no_samples" for stat, found in stats.items() if found is None},
         method=dict(method or {}),
         quality_flags=list(flags),
     )
@@ -154,7 +155,9 @@ def _of_states(
     )
 
 
-def _add_interval(definition: MetricDef, ordered: Sequence[float], stats: dict[str, StatValue]) -> None:
+def _add_interval(
+    definition: MetricDef, ordered: Sequence[float], stats: dict[str, StatValue], nulls: dict[str, str]
+) -> None:
     headline = definition.stats[0]
     if headline == "mean":
         bounds = interval.of_mean(ordered)
@@ -163,3 +166,5 @@ def _add_interval(definition: MetricDef, ordered: Sequence[float], stats: dict[s
     else:
         return
     stats["ci95_low"], stats["ci95_high"] = bounds if bounds is not None else (None, None)
+    if bounds is None:
+        nulls["stats.ci95_low"] = nulls["stats.ci95_high"] = distribution.TOO_FEW
