@@ -21,13 +21,12 @@ CASES = sorted(
 @pytest.mark.parametrize("name", CASES)
 def test_the_case_runs_and_measures(name: str, peers: Peers, tmp_path: Path) -> None:
     """It exits 0, every step measured something, and no verdict is worse than a warning."""
-    variables = peers.variables()
+    variables = {f"OTS_VAR_{name.upper()}": value for name, value in peers.variables().items()}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTS_", "XDG_"))}
-    arguments = [word for key, value in variables.items() for word in ("--var", f"{key}={value}")]
     outcome = subprocess.run(
-        [sys.executable, "-m", "ots", "run", name, *arguments, "--json"],
+        [sys.executable, "-m", "ots", "run", name, "--json"],
         cwd=tmp_path,
-        env={**kept, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**kept, **variables, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
