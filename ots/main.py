@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -19,7 +20,7 @@ import click
 from ots import __version__, i18n
 from ots.commands import exit_codes
 from ots.commands.index import KINDS, SECTIONS
-from ots.commands.output import CommandError, report_error
+from ots.commands.output import CommandError, has_spoken, report_error
 from ots.i18n import _
 
 
@@ -110,9 +111,18 @@ def cli(ctx: click.Context, verbose: int) -> None:
         show_start()
 
 
+class _Terminated(SystemExit):
+    """SIGTERM outside a run: a SystemExit, since an event loop lets that through and tidies up."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated(exit_codes.TERMINATED)
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs `ots` and exits; never a traceback for a user."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     arguments = list(sys.argv[1:] if argv is None else argv)
     i18n.choose()
     sys.exit(_run(arguments))
@@ -125,8 +135,11 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo(_("interrupted"), err=True)
-        return exit_codes.INTERRUPTED
+        ended = CommandError(_("interrupted"), exit_code=exit_codes.INTERRUPTED)
+        return report_error(ended, as_json=as_json and not has_spoken())
+    except _Terminated:
+        ended = CommandError(_("terminated"), exit_code=exit_codes.TERMINATED)
+        return report_error(ended, as_json=as_json and not has_spoken())
     except click.ClickException as error:
         return report_error(error, as_json=as_json)
     except BrokenPipeError:

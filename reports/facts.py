@@ -36,11 +36,20 @@ def spaced(name: str) -> str:
     return plain(name).replace("_", " ")
 
 
+_FIRST = ("count", "interval", "duration", "connections", "timeout", "size", "interface", "source")
+
+
+def _place(item: tuple[str, Any]) -> tuple[int, str]:
+    """What most people ask for first comes first; a stored report has its parameters by name."""
+    name = item[0]
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), name
+
+
 def parameters(params: Mapping[str, Any]) -> list[str]:
     """Parameters as `count 25`, without those that were left open."""
     return [
         f"{spaced(name)} {_listed(value)}"
-        for name, value in params.items()
+        for name, value in sorted(params.items(), key=_place)
         if not (value is None or value is False or value in ("auto", "", [], {}))
     ]
 

@@ -126,7 +126,8 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     except YamlError as error:
         raise CommandError(str(error)) from None
     except (OSError, UnicodeError) as error:
-        raise CommandError(_("cannot read {path}: {reason}").format(path=path, reason=error)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise CommandError(_("cannot read {path}: {reason}").format(path=path, reason=reason)) from None
     if not isinstance(document, dict):
         raise CommandError(_("{path} must hold a mapping of parameters").format(path=path))
     return document

@@ -6,7 +6,9 @@ What goes wrong is a `CommandError` with its exit code; under `--json` it become
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -54,9 +56,35 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+_state = {"spoken": False}
+
+
+def has_spoken() -> bool:
+    """Whether a document has gone to stdout, so that another would be one too many."""
+    return _state["spoken"]
+
+
+def write_out(data: bytes) -> None:
+    """Writes to stdout at once; into nothing where it was closed. CommandError where it can't be written."""
+    _state["spoken"] = True
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(
+            _("cannot write {path}: {reason}").format(path="stdout", reason=error.strerror or error),
+            exit_code=exit_codes.NOT_WRITTEN,
+        ) from None
+
+
 def print_json(document: Any) -> None:
     """One JSON document and a line end on stdout; never NaN."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+    write_out((json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode())
 
 
 def report_error(error: click.ClickException, *, as_json: bool) -> int:
@@ -66,8 +94,10 @@ def report_error(error: click.ClickException, *, as_json: bool) -> int:
         remedy = _("see {command} --help").format(command=hint) if hint else None
         error = CommandError(error.format_message(), exit_code=error.exit_code, remedy=remedy)
     if as_json:
-        print_json(error.document())
-        return error.code
+        # Where stdout itself is what failed, the complaint still reaches whoever reads stderr.
+        with contextlib.suppress(CommandError):
+            print_json(error.document())
+            return error.code
     click.echo(error.message, err=True)
     if error.remedy:
         click.echo("  → " + error.remedy, err=True)
@@ -76,4 +106,11 @@ def report_error(error: click.ClickException, *, as_json: bool) -> int:
 
 def is_interactive() -> bool:
     """Whether a person watches: progress is drawn only then, and only on stderr."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def takes_colour() -> bool:
+    """Whether stdout is a terminal that shows colours and whose user wants them (no-color.org)."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return False
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

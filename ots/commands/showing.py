@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import sys
 from pathlib import Path
 
 import click
 
 from ots.commands import exit_codes
-from ots.commands.output import CommandError
+from ots.commands.output import CommandError, takes_colour, write_out
 from ots.commands.run_options import RunOptions
 from ots.i18n import _, language
 from ots.model.report import Report
@@ -22,14 +21,13 @@ def view(*, width: int | None = None, colour: bool | None = None) -> View:
     """For whom we render: this terminal, this language, the metrics of all usable probes."""
     from ots.registry import kinds
 
-    terminal = sys.stdout.isatty()
     return View(
         definitions={
             definition.key: definition for probe in kinds().usable() for definition in probe.metrics
         },
         language=language(),
         width=width or shutil.get_terminal_size((100, 24)).columns,
-        colour=terminal if colour is None else colour,
+        colour=takes_colour() if colour is None else colour,
     )
 
 
@@ -43,7 +41,7 @@ def deliver(document: str | bytes, output: Path | None) -> None:
     """Writes a rendered report to stdout or to a file; a file appears whole or not at all."""
     data = document if isinstance(document, bytes) else document.encode()
     if output is None:
-        sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
+        write_out(data if data.endswith(b"\n") else data + b"\n")
         return
     partial = output.with_name(f".{output.name}.partial")
     try:

@@ -20,7 +20,7 @@ def show_start() -> None:
     for example, meaning in (
         ("ots ping 127.0.0.1", _("measure something now")),
         ("ots demo", _("a whole case against built-in peers on this machine")),
-        ("ots cases new office.yaml", _("write a case of your own")),
+        ("ots cases new ping", _("write a case of your own")),
         ("ots doctor", _("what this machine can and can't measure, and why")),
         ("ots --help", _("everything")),
     ):

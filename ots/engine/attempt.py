@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
+from ots import units
 from ots.clock import Clock
 from ots.engine.context import AttemptContext, StepLog
 from ots.engine.recorder import AttemptRecorder
@@ -77,7 +78,7 @@ def _error_of(
             class_="timeout",
             phase=_phase_reached(recorders),
             code="TIME_LIMIT",
-            message=f"not finished within the time limit of {limit:g} s",
+            message=f"not finished within the {units.display(limit, 's')} that were left of the time limit",
         )
     failure = task.exception()
     if failure is None:

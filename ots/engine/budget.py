@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ots import units
 from ots.model.report import DataUse, Error
 from ots.probe import Estimate, Failed
 
@@ -26,7 +27,7 @@ class DataBudget:
                 "resource",
                 "transfer",
                 "DATA_BUDGET",
-                f"the data budget of {self.use.limit_bytes} bytes is used up",
+                f"the data budget of {_bytes(self.use.limit_bytes)} is used up",
                 remedy="raise --max-data, or ask for less",
             )
 
@@ -41,6 +42,10 @@ class DataBudget:
             class_="resource",
             phase="config",
             code="DATA_BUDGET",
-            message=f"needs up to {needed} bytes, and {self.left} are left of the data budget",
+            message=f"needs up to {_bytes(needed)}, and {_bytes(self.left)} are left of the data budget",
             remedy="raise --max-data, or ask for less",
         )
+
+
+def _bytes(number: int | None) -> str:
+    return units.display(float(number or 0), "By")

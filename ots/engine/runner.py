@@ -20,7 +20,7 @@ from ots.engine.lag import LagWatch
 from ots.engine.planner import Plan, PlannedBlock, PlannedStep
 from ots.engine.recorder import AttemptRecorder
 from ots.engine.step import StepRun
-from ots.model.outcome import Verdict, outcome_of, worst
+from ots.model.outcome import Outcome, Verdict, outcome_of, worst
 from ots.model.report import Context, Precheck, Report
 from ots.probe import Probe
 from ots.schema.case import PrecheckSpec
@@ -31,6 +31,14 @@ _CLOCK_STEP = 0.1
 """Seconds by which wall and monotonic clock may drift apart before it counts as a step."""
 
 _PRECHECK_RETRY = 2.0
+
+_WITHOUT_PRECHECK: dict[Outcome, Verdict] = {
+    "success": "measured",
+    "failure": "fail",
+    "invalid": "error",
+    "skipped": "skipped",
+}
+"""What a precheck with `on_fail: fail` makes of the run: only an outage is a result."""
 
 _LOCATE_PERIOD = 1.0
 """Seconds between two looks at where the machine is attached."""
@@ -98,8 +106,8 @@ class Runner:
         run.clock["end_monotonic"] = round(self._env.clock.monotonic(), 6)
         run.clock["step_seconds"] = round(self._clock_step(), 6)
         verdicts: list[Verdict] = [step.verdict for step in self._report.steps]
-        if run.precheck is not None and run.precheck.outcome != "success" and run.reason == "precheck_failed":
-            verdicts.append("fail")
+        if run.precheck is not None and run.reason == "precheck_failed":
+            verdicts.append(_WITHOUT_PRECHECK[run.precheck.outcome])
         self._report.verdict = worst(verdicts)
         await self._env.sink.head(self._report)
         return self._report
