@@ -155,6 +155,8 @@ class Reader:
         if bound is not None:
             verdict = self.words.verdict(bound[0])
             text += f" ({limit.in_words(bound[1], verdict, _)})"
+        if threshold.value is not None and threshold.reason is not None:
+            text += f", {self.reason(threshold.reason)}"
         return Fragment(text, threshold.verdict if threshold.verdict in ("fail", "warn", "error") else None)
 
     def _measured(self, step: Step, report: Report | None) -> list[Fragment]:

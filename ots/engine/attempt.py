@@ -78,7 +78,7 @@ def _error_of(
             class_="timeout",
             phase=_phase_reached(recorders),
             code="TIME_LIMIT",
-            message=f"not finished within the {units.display(limit, 's')} that were left of the time limit",
+            message=f"ended by the time limit after {units.display(limit, 's')}",
         )
     failure = task.exception()
     if failure is None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
+from ots import units
 from ots.engine import exclusive
 from ots.engine.attempt import attempt
 from ots.engine.context import AttemptContext, StepLog
@@ -184,14 +185,19 @@ class StepRun:
 
     async def _lock(self, stack: AsyncExitStack, locked: bool) -> None:
         names = [] if locked else await self._locks()
+        waited: list[str] = []
+
+        def waiting(name: str, holder: int | None) -> None:
+            waited.append(name)
+            self._env.watcher.waiting(self.planned, name, holder)
+
         if names:
-            waiting = exclusive.held(
-                names,
-                self._env.clock,
-                self._env.patience,
-                lambda name, holder: self._env.watcher.waiting(self.planned, name, holder),
-            )
-            await stack.enter_async_context(waiting)
+            began = self._env.clock.monotonic()
+            held = exclusive.held(names, self._env.clock, self._env.patience, waiting)
+            await stack.enter_async_context(held)
+            if waited:
+                took = units.display(self._env.clock.monotonic() - began, "s")
+                self.log.info(f"waited {took} for another measurement over {', '.join(sorted(set(waited)))}")
 
     async def _locks(self) -> list[str]:
         kind = self.planned.probe.exclusive

@@ -46,8 +46,10 @@ def judge_step(
     if outcome == "invalid":
         return "error", "invalid"
     if expect == "failure":
-        failed = all(seen != "success" for seen in outcomes)
-        return ("pass", "failed_as_expected") if failed else ("fail", "succeeded_unexpectedly")
+        if any(seen == "success" for seen in outcomes):
+            return "fail", "succeeded_unexpectedly"
+        judged = worst(["pass", *(result.verdict for result in thresholds)])
+        return judged, "failed_as_expected" if judged == "pass" else "threshold"
     judged = worst(result.verdict for result in thresholds) if thresholds else "measured"
     if not success_holds(outcomes, required):
         return "fail", "attempts_failed"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ots.clock import SystemClock
+from ots.engine.environment import Nobody
+from ots.engine.exclusive import held
 from ots.engine.runner import run_plan
 from ots.model.report import Report
-from ots.probe import Context, Estimate, Failed, Target
+from ots.probe import Context, Estimate, Failed, Route, Target
 from ots.schema.case import Case, PrecheckSpec
 from tests.engine_kit import (
     FakeParams,
@@ -73,3 +79,25 @@ async def test_the_data_budget_speaks_in_readable_amounts(tmp_path: Path) -> Non
     error = report.steps[0].error
     assert error is not None
     assert error.message == "needs up to 4.2 kB, and 1 kB are left of the data budget"
+
+
+async def test_waiting_for_the_link_stands_in_the_log(tmp_path: Path) -> None:
+    """Whoever reads the report later sees where the time went."""
+    link = f"test-{uuid.uuid4().hex[:12]}"
+    asked = asyncio.Event()
+
+    class Watching(Nobody):
+        def waiting(self, planned: Any, lock: str, holder: int | None) -> None:
+            asked.set()
+
+    async def egress(target: Target, route: Route) -> str:
+        return link
+
+    surroundings = dataclasses.replace(environment(tmp_path), egress=egress, watcher=Watching())
+    plan = planned(case(step(fake(quick, exclusive="link"))))
+    async with held([link], SystemClock(), 1.0, lambda _name, _holder: None):
+        waiting = asyncio.create_task(run_plan(plan, surroundings, empty_report()))
+        await asyncio.wait_for(asked.wait(), 5)
+    row = (await waiting).steps[0]
+    assert row.verdict == "measured"
+    assert row.log[0].text.endswith(f"for another measurement over {link}")

@@ -81,6 +81,19 @@ def test_a_failure_comes_with_what_to_do() -> None:
     assert "try: look into the spam folder" in text
 
 
+def test_a_verdict_that_the_figure_does_not_explain_has_its_reason() -> None:
+    """0 % of a few samples under a limit of 5 % is a warning: the text says why."""
+    made = sample_reports.quick_ping()
+    row = made.steps[0]
+    definition = sample_reports.DEFINITIONS["ping_packet_loss_ratio"]
+    row.thresholds = [
+        sample_reports.threshold(
+            definition, "value", row.metrics, verdict="warn", fail="<= 5 %", reason="borderline"
+        )
+    ]
+    assert "too close to the limit to tell" in flat(shown(made))
+
+
 def test_one_probe_is_shown_in_detail() -> None:
     """A probe from the command line: target, parameters, where from, loss with its interval, statistics."""
     lines = shown(sample_reports.quick_ping(), 120).splitlines()

@@ -6,6 +6,7 @@ import pytest
 
 from ots.engine.verdict import judge_step, success_holds
 from ots.model.outcome import Verdict, outcome_of, roll_up_outcomes, worst
+from ots.model.report import ThresholdResult
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,32 @@ def test_a_step_without_limits_is_measured_not_passed() -> None:
     """Nothing was judged, so nothing passed."""
     verdict = judge_step("success", ["success"], required="all", expect="success", thresholds=[])
     assert verdict == ("measured", None)
+
+
+@pytest.mark.parametrize(
+    ("judged", "expected"),
+    [
+        ("pass", ("pass", "failed_as_expected")),
+        ("fail", ("fail", "threshold")),
+        ("warn", ("warn", "threshold")),
+    ],
+)
+def test_a_failure_must_be_the_one_that_was_expected(judged: Verdict, expected: tuple[str, str]) -> None:
+    """`expect: failure` with a limit: a filtered port is not a closed one."""
+    limit = ThresholdResult(
+        id="port",
+        metric="port_state",
+        stat="value",
+        unit="1",
+        warn=None,
+        fail="== closed",
+        value="filtered",
+        verdict=judged,
+        reason=None,
+        judgements=[],
+    )
+    found = judge_step("failure", ["failure"], required="all", expect="failure", thresholds=[limit])
+    assert found == expected
 
 
 def test_a_failure_that_was_expected_passes() -> None:
