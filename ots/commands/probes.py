@@ -63,7 +63,8 @@ def show_probe(kind: str, as_json: bool) -> None:
     click.echo(f"{_('target')}: {document['targets']}   {_('exclusive')}: {document['exclusive']}")
     click.echo(f"\n{_('Parameters')}")
     for param in document["params"]:
-        click.echo(f"  {param['name']:<16} {param['type']:<12} {param['default']!s:<12} {_(param['help'])}")
+        default = "–" if param["default"] is None else param["default"]
+        click.echo(f"  {param['name']:<16} {param['type']:<12} {default!s:<12} {_(param['help'])}")
     click.echo(f"\n{_('Metrics')}")
     for metric in document["metrics"]:
         click.echo(

@@ -34,6 +34,13 @@ _NOT_STARTED = Error(
     message="not started: the step's time limit was over before",
 )
 
+_NO_LOAD = Error(
+    class_="cancelled",
+    phase="transfer",
+    code="NO_LOAD",
+    message="ended with the step that was to load the link and failed",
+)
+
 Locate = Callable[[], Awaitable[int]]
 """Gives the index of the report's context that holds now."""
 
@@ -239,6 +246,9 @@ class StepRun:
         """
         if not succeeded:
             self._reason = "no_load"
+            for recorder in self._recorders:
+                if recorder.error is not None and recorder.error.class_ == "cancelled":
+                    recorder.error = _NO_LOAD
             return
         for recorder in self._recorders:
             if recorder.error is not None and recorder.error.class_ == "cancelled" and recorder.columns:

@@ -252,6 +252,8 @@ async def test_a_companion_of_a_load_that_failed_says_nothing_about_load(tmp_pat
     report = await run(case(step(fake(load), "down"), step(fake(watch), "loaded", during="down")), tmp_path)
     assert verdicts(report)["loaded"] == ("error", "no_load")
     assert report.steps[1].series[0].v == [0.5]
+    error = report.steps[1].error
+    assert error is not None and error.code == "NO_LOAD"
 
 
 async def test_a_condition_decides_on_what_came_before(tmp_path: Path) -> None:

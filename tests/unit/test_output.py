@@ -41,6 +41,13 @@ def test_a_stored_report_shows_its_parameters_as_the_run_did() -> None:
     assert shown[:3] == ["count 3", "interval 10 ms", "size 56 B"]
 
 
+def test_a_parameter_without_default_shows_a_dash() -> None:
+    """Nobody has to know what Python calls nothing."""
+    shown = CliRunner().invoke(cli, ["--lang", "en", "probes", "show", "ping"]).output
+    row = next(line for line in shown.splitlines() if line.split()[:1] == ["interface"])
+    assert "–" in row.split() and "None" not in shown
+
+
 def test_what_the_start_screen_proposes_for_a_new_case_works() -> None:
     """The line is taken from the screen and run."""
     screen = CliRunner().invoke(cli, ["--lang", "en"])
