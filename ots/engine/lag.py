@@ -45,12 +45,11 @@ class LagWatch:
             await asyncio.wait({self._task})
 
     @contextmanager
-    def window(self) -> Iterator[LagWindow]:
+    def window(self, window: LagWindow) -> Iterator[None]:
         """Collects the lateness seen while the block runs."""
-        window = LagWindow()
         self._windows.append(window)
         try:
-            yield window
+            yield
         finally:
             self._windows.remove(window)
 

@@ -161,8 +161,9 @@ class Runner:
     async def _one(self, planned: PlannedStep, cycle: int, *, locked: bool) -> None:
         step = self._steps[planned.position]
         condition = planned.step.when
-        if condition is not None and not condition.evaluate(self._lookup):
+        if condition is not None and not condition.evaluate(lambda name: self._lookup(name, cycle)):
             step.skip("condition_false")
+            step.log.info(f"cycle {cycle + 1}: the condition did not hold")
         else:
             self._env.watcher.step_started(planned)
             try:
@@ -225,13 +226,17 @@ class Runner:
         else:
             task.result()
 
-    def _lookup(self, name: str) -> tuple[str, str] | None:
-        """Verdict and outcome of a step that has ended, by key or id; the worst of its instances."""
-        rows = [row for row in self._report.steps if name in (row.key, row.id)]
-        if not rows:
+    def _lookup(self, name: str, cycle: int) -> tuple[str, str] | None:
+        """Verdict and outcome of a step in this cycle, by key or id; the worst of its instances."""
+        standings = [
+            self._steps[planned.position].standing(cycle)
+            for planned in self._plan.steps
+            if name in (planned.step.key, planned.step.id)
+        ]
+        if not standings:
             return None
-        verdict = worst(row.verdict for row in rows)
-        return verdict, next(row.outcome for row in rows if row.verdict == verdict)
+        verdict = worst(verdict for verdict, _outcome in standings)
+        return verdict, next(outcome for found, outcome in standings if found == verdict)
 
     async def _publish(self, planned: PlannedStep) -> None:
         row = self._steps[planned.position].result()

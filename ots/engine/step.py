@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -13,16 +12,15 @@ from ots.engine import exclusive
 from ots.engine.attempt import attempt
 from ots.engine.context import AttemptContext, StepLog
 from ots.engine.environment import Environment
+from ots.engine.judged import Judged, judged
 from ots.engine.lag import LagWatch, LagWindow
 from ots.engine.planner import PlannedStep
-from ots.engine.recorder import AttemptRecorder, series_of
-from ots.engine.verdict import judge, judge_step, success_holds
-from ots.model.metric import Metric, Value
-from ots.model.outcome import Outcome, Verdict, roll_up_outcomes
-from ots.model.report import Artifact, Error, Step, ThresholdResult
+from ots.engine.recorder import AttemptRecorder
+from ots.engine.verdict import success_holds
+from ots.model.metric import Value
+from ots.model.outcome import Outcome, Verdict
+from ots.model.report import Artifact, Error, Step
 from ots.probe import Failed, Route, Target
-
-_LOGGER = logging.getLogger("ots.engine")
 
 _SLACK = 30.0
 """Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
@@ -82,8 +80,7 @@ class StepRun:
         self._reason = self._skipped = None
         began, cpu = self._env.clock.monotonic(), time.process_time()
         try:
-            with self._lag.window() as window:
-                self._lags = window
+            with self._lag.window(self._lags):
                 await self._cycle(number, context, locked)
         finally:
             self.started.set()
@@ -256,42 +253,28 @@ class StepRun:
                 recorder.method["ended_by"] = "load"
 
     def _certainly_breached(self) -> bool:
-        aborting = [threshold for threshold in self.step.thresholds if threshold.abort]
+        aborting = {threshold.id for threshold in self.step.thresholds if threshold.abort}
         if not aborting:
             return False
-        metrics, series = self._metrics(), series_of(self._recorders)
-        return any(
-            judge(threshold, metrics, series, self._outcome()).verdict == "fail" for threshold in aborting
-        )
+        return any(result.id in aborting and result.verdict == "fail" for result in self._judged().thresholds)
 
-    def _outcome(self) -> Outcome:
-        return roll_up_outcomes(recorder.outcome for recorder in self._recorders if recorder.ended)
+    def _judged(self, cycle: int | None = None) -> Judged:
+        """The findings over all attempts, or over those of one cycle."""
+        recorders = [recorder for recorder in self._recorders if cycle in (None, recorder.cycle)]
+        return judged(self.planned, recorders, concurrent=self.concurrent)
 
-    def _metrics(self) -> list[Metric]:
-        ended = [recorder.data() for recorder in self._recorders if recorder.ended]
-        if not ended:
-            return []
-        declared = {definition.key for definition in self.planned.probe.metrics}
-        metrics = self.planned.probe.summarise(ended, self.step.params)
-        for metric in metrics:
-            if metric.key not in declared:
-                raise LookupError(f"{self.planned.probe.kind} made {metric.key}, which it does not declare")
-            if self.concurrent and "concurrent" not in metric.quality_flags:
-                metric.quality_flags.append("concurrent")
-        return metrics
+    def standing(self, cycle: int) -> tuple[Verdict, Outcome]:
+        """Verdict and outcome of one cycle alone: what a `when:` of that cycle asks for."""
+        found = self._judged(cycle)
+        return found.verdict, found.outcome
 
     def result(self) -> Step:
         """The step as the report holds it."""
         step, probe = self.step, self.planned.probe
-        metrics, internal = self._summarised()
-        series = series_of(self._recorders)
+        found = self._judged()
         ended = [recorder for recorder in self._recorders if recorder.ended]
-        outcome = self._outcome()
-        error = self._skipped or internal or _first_error(ended, outcome)
-        thresholds: list[ThresholdResult] = []
-        if outcome != "skipped":
-            thresholds = [judge(threshold, metrics, series, outcome) for threshold in step.thresholds]
-        verdict, reason = self._verdict(outcome, ended, thresholds, internal)
+        if found.bug is not None:
+            self.log.error(found.bug.message)
         outcomes = {recorder.outcome for recorder in ended}
         load, nulls = self._load()
         return Step(
@@ -316,49 +299,21 @@ class StepRun:
             tags=dict(step.tags),
             t=round(self._t or 0.0, 6),
             duration=round(self._busy, 6),
-            outcome=outcome,
-            error=error,
+            outcome=found.outcome,
+            error=self._skipped or found.bug or _first_error(ended, found.outcome),
             flaky={"success", "failure"} <= outcomes,
             attempts=[recorder.record_of() for recorder in ended],
-            metrics=metrics,
-            series=series,
-            thresholds=thresholds,
+            metrics=found.metrics,
+            series=found.series,
+            thresholds=found.thresholds,
             validity=None,
-            verdict=verdict,
-            reason=reason,
+            verdict=found.verdict,
+            reason=self._reason or found.reason,
             load=load,
             log=list(self.log.lines),
             artifacts=list(self._artifacts),
             nulls={"validity": "not_graded", **nulls},
         )
-
-    def _summarised(self) -> tuple[list[Metric], Error | None]:
-        try:
-            return self._metrics(), None
-        except Exception as bug:
-            _LOGGER.debug("%s.summarise failed", self.planned.probe.kind, exc_info=True)
-            self.log.error(f"summarise failed: {type(bug).__name__}: {bug}")
-            message = f"bug in the probe's summary: {type(bug).__name__}: {bug}"
-            error = Error(class_="internal", phase="analysis", code=type(bug).__name__, message=message)
-            return [], error
-
-    def _verdict(
-        self,
-        outcome: Outcome,
-        ended: Sequence[AttemptRecorder],
-        thresholds: Sequence[ThresholdResult],
-        internal: Error | None,
-    ) -> tuple[Verdict, str | None]:
-        if internal is not None:
-            return "error", "internal"
-        verdict, reason = judge_step(
-            outcome,
-            [recorder.outcome for recorder in ended],
-            required=self.step.require_success,
-            expect=self.step.expect,
-            thresholds=thresholds,
-        )
-        return verdict, self._reason or reason
 
     def _load(self) -> tuple[dict[str, Value | None], dict[str, str]]:
         facts: dict[str, Value | None] = {

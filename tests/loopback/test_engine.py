@@ -268,6 +268,25 @@ async def test_a_condition_decides_on_what_came_before(tmp_path: Path) -> None:
     assert verdicts(report)["no"] == ("skipped", "condition_false")
 
 
+async def test_in_a_run_of_cycles_a_condition_looks_at_its_own_cycle(tmp_path: Path) -> None:
+    """What failed in the first cycle does not keep the dependant from running in the second."""
+    tries = 0
+
+    async def late(ctx: Context, targets: Sequence[Target]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Failed("refused", "connect", "ECONNREFUSED")
+
+    made = case(
+        step(fake(late), "first"),
+        step(fake(quick), "after", when=Condition.parse("steps.first.outcome == 'success'")),
+    )
+    report = await run(made, tmp_path, every=0.05, duration=0.1)
+    assert [attempt.cycle for attempt in report.steps[1].attempts] == [1]
+    assert any("cycle 1: the condition did not hold" in line.text for line in report.steps[1].log)
+
+
 async def test_on_failure_stop_skips_the_rest_and_says_after_what(tmp_path: Path) -> None:
     """The steps that were not reached stand in the report."""
 

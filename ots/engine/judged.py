@@ -1,0 +1,82 @@
+"""What a set of attempts comes to: metrics, thresholds, outcome and verdict. Pure but for a debug log.
+
+Used for a whole step, for one cycle of it (`when:` looks at what just happened), after each repetition
+(a threshold with `abort`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ots.engine.planner import PlannedStep
+from ots.engine.recorder import AttemptRecorder, series_of
+from ots.engine.verdict import judge, judge_step
+from ots.model.metric import Metric, Series
+from ots.model.outcome import Outcome, Verdict, roll_up_outcomes
+from ots.model.report import Error, ThresholdResult
+
+_LOGGER = logging.getLogger("ots.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The findings over the attempts that have ended. `bug` is set if the probe could not summarise them."""
+
+    outcome: Outcome
+    metrics: list[Metric]
+    series: list[Series]
+    thresholds: list[ThresholdResult]
+    verdict: Verdict
+    reason: str | None
+    bug: Error | None
+
+
+def judged(planned: PlannedStep, recorders: Sequence[AttemptRecorder], *, concurrent: bool) -> Judged:
+    """Summarises and judges attempts; those that still run don't count yet."""
+    step = planned.step
+    ended = [recorder for recorder in recorders if recorder.ended]
+    outcome = roll_up_outcomes(recorder.outcome for recorder in ended)
+    series = series_of(recorders)
+    metrics, bug = _summarised(planned, ended, concurrent)
+    thresholds: list[ThresholdResult] = []
+    if outcome != "skipped":
+        thresholds = [judge(threshold, metrics, series, outcome) for threshold in step.thresholds]
+    verdict: Verdict = "error"
+    reason: str | None = "internal"
+    if bug is None:
+        verdict, reason = judge_step(
+            outcome,
+            [recorder.outcome for recorder in ended],
+            required=step.require_success,
+            expect=step.expect,
+            thresholds=thresholds,
+        )
+    return Judged(outcome, metrics, series, thresholds, verdict, reason, bug)
+
+
+def _summarised(
+    planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool
+) -> tuple[list[Metric], Error | None]:
+    try:
+        return _metrics(planned, ended, concurrent), None
+    except Exception as bug:
+        _LOGGER.debug("%s.summarise failed", planned.probe.kind, exc_info=True)
+        name = type(bug).__name__
+        message = f"bug in the probe's summary: {name}: {bug}"
+        return [], Error(class_="internal", phase="analysis", code=name, message=message)
+
+
+def _metrics(planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool) -> list[Metric]:
+    if not ended:
+        return []
+    probe = planned.probe
+    declared = {definition.key for definition in probe.metrics}
+    metrics = probe.summarise([recorder.data() for recorder in ended], planned.step.params)
+    for metric in metrics:
+        if metric.key not in declared:
+            raise LookupError(f"{probe.kind} made {metric.key}, which it does not declare")
+        if concurrent and "concurrent" not in metric.quality_flags:
+            metric.quality_flags.append("concurrent")
+    return metrics
