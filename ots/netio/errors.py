@@ -79,6 +79,7 @@ _VERIFY_CODES = {
 }
 """OpenSSL's X509_V_ERR_… by number (openssl/x509_vfy.h)."""
 
+_OPENSSL_TEXT = re.compile(r"\[\w+\] ([a-z0-9 ]+) \(_ssl\.c:\d+\)")
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13|TLS)_(?:ALERT_)?(\w+)")
 _NEWER_ALERTS = {"MISSING_EXTENSION": 109, "CERTIFICATE_REQUIRED": 116, "NO_APPLICATION_PROTOCOL": 120}
 """Alerts of RFC 8446 and RFC 7301 that `ssl.AlertDescription` doesn't list."""
@@ -124,7 +125,7 @@ def tls_code(error: ssl.SSLError) -> str:
         return f"{CERTIFICATE}: {_VERIFY_CODES.get(number, number)}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "EOF"
-    reason = error.reason or ""
+    reason = error.reason or _unnamed_reason(error)
     alert = _ALERT.fullmatch(reason)
     if alert is not None:
         name = alert[1]
@@ -135,12 +136,18 @@ def tls_code(error: ssl.SSLError) -> str:
     return reason or "TLS"
 
 
+def _unnamed_reason(error: ssl.SSLError) -> str:
+    """A reason without a name in Python, by OpenSSL's own fixed text: `[SSL] tlsv1 alert … (_ssl.c:1006)`."""
+    text = _OPENSSL_TEXT.fullmatch(str(error.args[-1]) if error.args else "")
+    return text[1].upper().replace(" ", "_") if text is not None else ""
+
+
 def _tls_text(error: ssl.SSLError, code: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {error.verify_message.rstrip('.')}"
     if code == "EOF":
         return "the connection was closed during the handshake"
-    reason = (error.reason or "unknown").replace("_", " ").lower()
+    reason = (error.reason or _unnamed_reason(error) or "unknown").replace("_", " ").lower()
     if code in _NOT_TLS:
         return f"the answer is not TLS ({reason})"
     return f"{code} ({reason})" if code.startswith("TLS alert") else reason

@@ -92,6 +92,12 @@ def test_an_alert_gives_its_number(reason: str, code: str) -> None:
     assert classify(error, "tls").error.class_ == "tls"
 
 
+def test_an_alert_without_a_name_in_python_gives_its_number_too() -> None:
+    """Python 3.11 knows no name for alert 120; OpenSSL's text does."""
+    error = ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)")
+    assert tls_code(error) == "TLS alert 120"
+
+
 def test_a_certificate_error_gives_the_verification_code() -> None:
     """The number decides; one that is not in the table stands there itself."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
