@@ -143,21 +143,21 @@ SWEEP_SCANNED = MetricDef(
     unit="{host}",
     type="aggregate",
     title=N_("Addresses asked"),
-    definition="addresses of the network to which at least one request was sent",
+    definition="distinct addresses of the network to which a request was sent in any sweep of the step",
 )
 SWEEP_UP = MetricDef(
     key="sweep_hosts_up",
     unit="{host}",
     type="aggregate",
     title=N_("Addresses up"),
-    definition="addresses of the network that answered",
+    definition="distinct addresses of the network that answered in any sweep of the step",
 )
 SWEEP_RATIO = MetricDef(
     key="sweep_up_ratio",
     unit="1",
     type="aggregate",
     title=N_("Share of addresses up"),
-    definition="addresses that answered / addresses asked",
+    definition="addresses that answered in any sweep of the step / addresses asked",
 )
 SWEEP_DURATION = MetricDef(
     key="sweep_duration_seconds",
@@ -172,7 +172,7 @@ SWEEP_RTT = MetricDef(
     unit="s",
     type="sample",
     title=N_("Round-trip time by host"),
-    definition="the smallest round-trip time of each address that answered",
+    definition="the smallest round-trip time of each address that answered, once for each sweep",
     stats=("median", *(stat for stat in L_STATS if stat != "median")),
     better="lower",
     source="RFC 2681",
@@ -273,25 +273,57 @@ def _of_host(target: str, attempts: Sequence[AttemptData], segment: int | None) 
 
 
 def _of_network(target: str, attempts: Sequence[AttemptData]) -> list[Metric]:
-    """Addresses are counted over all attempts: asked each time anew, up each time anew."""
+    """The network's state over all attempts, and what each attempt measured.
+
+    An address counts once however often it was asked, and is up if it answered in any attempt. Round trips
+    and durations are observations: every attempt adds its own.
+    """
     frame = _Frame({"target": target}, _method(attempts), _flags(attempts))
-    samples = [
-        sample
-        for attempt in attempts
-        for labels in attempt.label_sets(SWEEP_RTT.key)
-        for sample in attempt.samples(SWEEP_RTT.key, **labels)
-    ]
-    up = [float(sample.value) for sample in samples if sample.value is not None]
+    sweeps = [_sweep(attempt) for attempt in attempts]
+    known = {host for sweep in sweeps for host in sweep.hosts}
+    # Hosts without a label can't be told apart: of them there are at least as many as one sweep saw.
+    up = max(len(known), max(len(sweep.rtts) for sweep in sweeps))
+    # Each sweep asks the addresses in the same order, so the longest one asked all that any did.
+    asked = max(up, max(len(sweep.rtts) + sweep.silent for sweep in sweeps))
+    rtts: list[float | None] = [rtt for sweep in sweeps for rtt in (*sweep.rtts, *[None] * sweep.silent)]
     durations = [value for attempt in attempts for value in attempt.values(SWEEP_DURATION.key)]
-    asked = sum(sample.value is not None or _is_loss(sample.reason) for sample in samples)
     return [
         frame.count(SWEEP_SCANNED, asked),
-        frame.count(SWEEP_UP, len(up)),
-        frame.ratio(SWEEP_RATIO, len(up), asked),
+        frame.count(SWEEP_UP, up),
+        frame.ratio(SWEEP_RATIO, up, asked),
         frame.samples(SWEEP_DURATION, durations),
-        frame.samples(SWEEP_RTT, [*up, *[None] * (asked - len(up))], len(samples) - asked),
+        frame.samples(SWEEP_RTT, rtts, sum(sweep.unsent for sweep in sweeps)),
         *_icmp_errors(frame, attempts),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """What one attempt saw of a network."""
+
+    hosts: set[str]
+    """Addresses that answered and have a label."""
+    rtts: Sequence[float]
+    """The round trip of each address that answered."""
+    silent: int
+    unsent: int
+    """Addresses that were never asked, because this machine did not let the requests out."""
+
+
+def _sweep(attempt: AttemptData) -> _Sweep:
+    hosts: set[str] = set()
+    rtts: list[float] = []
+    silent = unsent = 0
+    for labels in attempt.label_sets(SWEEP_RTT.key):
+        for sample in attempt.samples(SWEEP_RTT.key, **labels):
+            if sample.value is None:
+                lost = _is_loss(sample.reason)
+                silent, unsent = silent + lost, unsent + (not lost)
+                continue
+            rtts.append(float(sample.value))
+            if "host" in labels:
+                hosts.add(labels["host"])
+    return _Sweep(hosts, rtts, silent, unsent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,10 @@ class Ping(Probe):
         found = []
         if params.timeout > params.count * params.interval:
             found.append(
-                _("timeout is longer than count × interval: the step lasts as long as the timeout says")
+                _(
+                    "timeout is longer than count × interval: if a reply is missing, "
+                    "the step waits the whole timeout"
+                )
             )
         for target in targets:
             widest = _widest(target, params)

@@ -190,6 +190,44 @@ def test_a_network_counts_addresses() -> None:
     assert not [metric for metric in metrics if metric.key.startswith("ping_")]
 
 
+def swept(*up: int, silent: int, index: int = 0) -> AttemptData:
+    """One sweep of a /29 of which these last bytes answered."""
+    return attempt(
+        ["loss"] * silent,
+        target="192.0.2.0/29",
+        key=SWEEP,
+        index=index,
+        more={(SWEEP, (("host", f"192.0.2.{last}"),)): [Sample(0.0, 0.01 * (index + 1))] for last in up},
+    )
+
+
+def test_an_address_counts_once_however_often_it_was_asked() -> None:
+    """Over two sweeps of six addresses three were up at least once; each sweep has its own round trips."""
+    metrics = summary(swept(1, 2, silent=4), swept(2, 3, silent=4, index=1))
+    assert one(metrics, "sweep_hosts_scanned").stats["value"] == 6
+    assert one(metrics, "sweep_hosts_up").stats["value"] == 3
+    ratio = one(metrics, "sweep_up_ratio")
+    assert (ratio.n, ratio.stats["value"]) == (6, 0.5)
+    rtt = one(metrics, SWEEP)
+    assert (rtt.n, rtt.n_valid, rtt.n_lost) == (12, 4, 8)
+    assert rtt.stats["median"] == pytest.approx(0.015)
+
+
+def test_a_sweep_that_was_cut_short_does_not_shrink_the_network() -> None:
+    """The longest sweep says how many were asked; an address that was never asked is in no ratio."""
+    whole, short = swept(1, silent=5), swept(1, silent=1, index=1)
+    assert one(summary(whole, short), "sweep_hosts_scanned").stats["value"] == 6
+    barred = attempt(["loss", "permission"], target="192.0.2.0/29", key=SWEEP)
+    assert one(summary(barred), "sweep_hosts_scanned").stats["value"] == 1
+    assert one(summary(barred), SWEEP).n == 2
+
+
+def test_hosts_without_a_label_count_at_least_as_often_as_one_sweep_saw_them() -> None:
+    """Beyond the labelled ones addresses can't be told apart; two sweeps don't make them twice as many."""
+    sweeps = [attempt([0.01] * 5, target="192.0.2.0/29", key=SWEEP, index=index) for index in range(2)]
+    assert one(summary(*sweeps), "sweep_hosts_up").stats["value"] == 5
+
+
 def test_every_metric_is_declared() -> None:
     """Nothing is published that the probe did not declare, under unique keys."""
     declared = [definition.key for definition in Ping.metrics]
@@ -221,7 +259,8 @@ def test_warnings() -> None:
     ping = Ping()
     host, wide = ping.targets.parse("192.0.2.1"), ping.targets.parse("10.0.0.0/8")
     assert ping.warnings([host], PingParams()) == []
-    assert len(ping.warnings([host], PingParams(count=2, interval=0.1, timeout=5.0))) == 1
+    (slow,) = ping.warnings([host], PingParams(count=2, interval=0.1, timeout=5.0))
+    assert "if a reply is missing" in slow
     assert ping.warnings([wide], PingParams()) == ["10.0.0.0/8 is wider than /16: it will not be swept"]
     assert "/112" in ping.warnings([ping.targets.parse("fd00::/111")], PingParams())[0]
     assert ping.warnings([ping.targets.parse("10.0.0.0/16")], PingParams()) == []
