@@ -95,6 +95,7 @@ class _Download:
         self._meter = Meter(params.connections, size=params.size)
         self._watch = Watch(ctx, self._meter, params.box, stall=params.stall_limit, sent=False)
         self._completed: float | None = None
+        self._failure: Failed | None = None
         self._valid: bool | None = None
 
     async def run(self) -> None:
@@ -106,6 +107,9 @@ class _Download:
                 [self._connection(way, flow) for flow in self._meter.flows], self._watch, drain=False
             )
             self._complete(reason)
+        except Failed as failure:
+            self._failure = failure
+            raise
         finally:
             self._watch.finish()
             self._record()
@@ -127,7 +131,9 @@ class _Download:
                 self._accept(client, flow, answer)
                 digest = hashlib.sha256() if self._params.expect_sha256 and self._params.whole else None
                 try:
-                    count = await receive(answer, flow, self._meter, digest.update if digest else None)
+                    count = await receive(
+                        answer, flow, self._meter, digest.update if digest else None, self._watch.book
+                    )
                 finally:
                     flow.overhead += answer.overhead
                 if self._params.whole:
@@ -190,4 +196,13 @@ class _Download:
             content_bytes=meter.bytes,
             test_bytes=meter.bytes + sum(flow.overhead for flow in meter.flows),
         )
-        record(ctx, PREFIX, meter, self._watch, delivery, self._params.warmup_rule, completed=self._completed)
+        record(
+            ctx,
+            PREFIX,
+            meter,
+            self._watch,
+            delivery,
+            self._params.warmup_rule,
+            completed=self._completed,
+            failure=self._failure,
+        )

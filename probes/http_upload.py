@@ -78,6 +78,7 @@ class _Upload:
         self._header_bytes = 0
         self._waiting: dict[int, Client] = {}
         self._completed: float | None = None
+        self._failure: Failed | None = None
 
     async def run(self) -> None:
         try:
@@ -89,6 +90,9 @@ class _Upload:
             self._watch.stop_reason = "size" if reason == "end_of_file" else reason
             self._completed = max(self._answered.values())
             self._ctx.mark("completed", t=self._completed)
+        except Failed as failure:
+            self._failure = failure
+            raise
         finally:
             self._watch.finish()
             self._record()
@@ -123,6 +127,8 @@ class _Upload:
                 )
             await self._conclude(flow, sending, client, answer)
         finally:
+            # What went out before a refusal was paid for.
+            flow.look()
             await client.close()
 
     async def _conclude(self, flow: Flow, sending: Sending, client: Client, answer: Answer) -> None:
@@ -195,7 +201,16 @@ class _Upload:
                 eom=self._completed,
             )
         self._record_own(complete)
-        record(ctx, PREFIX, meter, self._watch, delivery, self._params.warmup_rule, completed=self._completed)
+        record(
+            ctx,
+            PREFIX,
+            meter,
+            self._watch,
+            delivery,
+            self._params.warmup_rule,
+            completed=self._completed,
+            failure=self._failure,
+        )
 
     def _record_own(self, complete: bool) -> None:
         ctx, flows = self._ctx, self._meter.flows

@@ -14,6 +14,7 @@ from ots.engine.budget import DataBudget
 from ots.engine.context import AttemptContext, StepLog
 from ots.engine.recorder import AttemptRecorder
 from ots.model.metric import Metric
+from ots.model.report import DataUse
 from ots.probe import AttemptData, Probe
 
 
@@ -24,6 +25,8 @@ class Recording:
     probe: Probe
     params: Any
     log: StepLog
+    data: DataUse
+    """What was booked in the data budget."""
     attempts: list[AttemptData] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     progress: list[float | None] = field(default_factory=list)
@@ -71,7 +74,8 @@ async def record(
     assert probe.targets.many or len(parsed) == 1
     start = clock.monotonic()
     log = StepLog(clock, start)
-    recording = Recording(probe, probe.Params.model_validate(params or {}), log)
+    budget = DataBudget(max_bytes)
+    recording = Recording(probe, probe.Params.model_validate(params or {}), log, budget.use)
     recorders = [AttemptRecorder(index, 0, target.text, 0.0, 0) for index, target in enumerate(parsed)]
 
     def keep(name: str, data: bytes) -> str:
@@ -83,7 +87,7 @@ async def record(
         clock=clock,
         start=start,
         deadline=start + limit,
-        budget=DataBudget(max_bytes),
+        budget=budget,
         log=log,
         workdir=workdir,
         secret=lambda reference: (secrets or {})[reference],

@@ -15,6 +15,9 @@ from ots.stats import service, summary, throughput
 
 Direction = Literal["down", "up"]
 
+BUDGET_STOP = "data_budget"
+"""What `method.stop_reason` says where the data budget cut a transfer short."""
+
 REPORT_INTERVAL = 1.0
 """Seconds over which interval rates are averaged before their statistics are taken."""
 
@@ -22,6 +25,15 @@ _LATENCY = ("median", *(stat for stat in L_STATS if stat != "median"))
 _RATE = ("median", "mean", "min", "p10", "p90", "max", "stddev")
 _INTERVALS = ("median", "min", "p05", "p10", "mean", "p90", "p95", "max", "cv")
 _TR143, _HAR, _RFC6349 = "TR-143", "HAR 1.2", "RFC 6349"
+
+
+class Seen(Protocol):
+    """One observation, or why there is none."""
+
+    @property
+    def value(self) -> Value | None: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 class Observed(Protocol):
@@ -39,6 +51,7 @@ class Observed(Protocol):
     def method(self) -> Mapping[str, Value | None]: ...
     @property
     def flags(self) -> Sequence[QualityFlag]: ...
+    def samples(self, key: str, **labels: str) -> Sequence[Seen]: ...
     def values(self, key: str, **labels: str) -> list[Value | None]: ...
 
 
@@ -96,7 +109,7 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             "test_bytes",
             "By",
             "Bytes tested",
-            "application bytes with protocol headers between BOM and EOM",
+            "content up to the size box, with the protocol headers and framing, between BOM and EOM",
         ),
         metric(
             "full_loading_seconds",
@@ -110,7 +123,13 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             "Bytes under full load",
             "content bytes within the time under full load",
         ),
-        metric("bytes_transferred", "By", "Volume", "content bytes of all connections", "project"),
+        metric(
+            "bytes_transferred",
+            "By",
+            "Volume",
+            "content bytes of all connections, up to the size box",
+            "project",
+        ),
         metric("connections", "{connection}", "Connections", "connections that ran", "project"),
         metric("rom_timestamp", "1", "Request sent at", "earliest request of the connections (ROM)"),
         metric("bom_timestamp", "1", "First content at", "earliest first content (BOM)"),
@@ -201,19 +220,37 @@ def _metric(
     if definition.type == "series":
         values = [value for attempt in attempts for value in _series(definition, attempt)]
         return summary.of_samples(definition, values, labels=labels, method=method, flags=flags)
-    valid = [attempt for attempt in attempts if attempt.outcome in ("success", "failure")]
-    values = [next(iter(attempt.values(definition.key)), None) for attempt in valid]
+    seen = [_seen(definition, attempt) for attempt in attempts]
+    valid = [sample for sample in seen if sample is not None]
+    values = [value for value, _ in valid]
+    reason = next((reason for value, reason in reversed(valid) if value is None), None) or "no_samples"
     if definition.stats == ("value",):
-        return _latest(definition, values, len(attempts), labels, method, flags)
-    return summary.of_samples(
+        return _latest(definition, values, len(attempts), reason, labels, method, flags)
+    made = summary.of_samples(
         definition, values, labels=labels, invalid=len(attempts) - len(valid), method=method, flags=flags
     )
+    if not made.n_valid:
+        made.nulls = {place: reason for place in made.nulls}
+    return made
+
+
+def _seen(definition: MetricDef, attempt: Observed) -> tuple[Value | None, str | None] | None:
+    """What an attempt says under a key, with the reason where that is nothing; None if it is invalid.
+
+    The end of the data budget makes an attempt invalid, and what was measured before it is still true.
+    """
+    sample = next(iter(attempt.samples(definition.key)), None)
+    value, reason = (None, None) if sample is None else (sample.value, sample.reason)
+    if attempt.outcome in ("success", "failure"):
+        return value, reason
+    return (value, None) if value is not None and attempt.method.get("stop_reason") == BUDGET_STOP else None
 
 
 def _latest(
     definition: MetricDef,
     values: Sequence[Value | None],
     n: int,
+    reason: str,
     labels: Mapping[str, str],
     method: Mapping[str, Value | None],
     flags: Sequence[str],
@@ -226,7 +263,7 @@ def _latest(
         n=n,
         n_valid=len(present),
         n_lost=len(values) - len(present),
-        reason=None if present else "no_samples",
+        reason=None if present else reason,
         labels=labels,
         method=method,
         flags=flags,

@@ -148,8 +148,12 @@ async def test_download_from_a_faulty_server(fault: str) -> None:
     assert failure(made) == expected
     assert made.only.outcome == "failure"
     (counted,) = made.only.values("http_download_bytes_transferred")
-    assert counted == PART_OF.get(fault, 0)
-    assert made.metric("http_download_throughput_bits_per_second").stats["median"] is None
+    declined = expected[0] in ("rejected", "auth")
+    assert counted == (None if declined else PART_OF.get(fault, 0))
+    rate = made.metric("http_download_throughput_bits_per_second")
+    assert rate.stats["median"] is None
+    assert rate.nulls["stats.median"] == expected[0]
+    assert "probe_limited" not in made.only.flags
 
 
 PART_OF = {
@@ -325,6 +329,51 @@ async def test_upload_to_a_faulty_server(fault: str) -> None:
     made = await against(script, UP, duration=0.4)
     assert failure(made) == expected
     assert made.metric("http_upload_throughput_bits_per_second").stats["median"] is None
+    if expected[0] == "rejected":
+        declined(made)
+
+
+FIGURES = (
+    "bytes_transferred",
+    "test_bytes",
+    "connections",
+    "full_loading_seconds",
+    "test_bytes_full_loading",
+    "throughput_bits_per_second",
+    "whole_bits_per_second",
+    "interval_throughput_bits_per_second",
+    "transfer_seconds",
+)
+
+
+def declined(made: Recording) -> None:
+    """Nothing of a declined upload counts as tested, and each missing figure says why."""
+    for name in FIGURES:
+        assert all(value is None for value in made.only.values(f"http_upload_{name}"))
+        metric = made.metric(f"http_upload_{name}")
+        assert metric.n_valid == 0
+        assert set(metric.stats.values()) == {None}
+        if metric.type != "series":
+            assert set(metric.nulls.values()) == {"rejected"}
+    assert "probe_limited" not in made.only.flags
+
+
+@pytest.mark.parametrize("size", [1_000_000, None], ids=["size", "duration"])
+async def test_declined_upload_still_used_data(size: int | None) -> None:
+    """Megabytes went out before the 413: no figure holds them, and the data budget does."""
+    script = answers_upload(error_page("413 Content Too Large", 10), after=900_000)
+    box = {"duration": 2.0} if size is None else {"size": size}
+    made = await against(script, UP, **box)
+    assert failure(made) == ("rejected", "first_byte", "413")
+    declined(made)
+    assert made.data.sent_bytes >= 400_000
+
+
+async def test_a_failure_on_this_machine_is_not_its_limit() -> None:
+    """An unknown secret ends the attempt before anything is sent: nothing can have been limited."""
+    made = await record(DOWN, "http://127.0.0.1:1/", {"proxy_password": "${secret:none}"})
+    assert made.only.outcome == "invalid"
+    assert "probe_limited" not in made.only.flags
 
 
 async def test_upload_reset_in_the_middle_is_a_cutoff() -> None:
@@ -383,17 +432,62 @@ async def test_peer_that_talks_nonsense_is_counted_by_its_tcp(said: bytes) -> No
 
 @pytest.mark.parametrize("probe", [DOWN, UP], ids=["down", "up"])
 async def test_data_budget_ends_the_transfer(probe: Probe) -> None:
-    """The budget used up while data moves: `resource`, invalid, and not much more than it has moved."""
+    """The budget used up while data moves: `resource`, invalid, with the rate until then.
+
+    A download oversteps by a read at most, an upload by what is acknowledged within a tick or two.
+    """
     peer = await http.start("127.0.0.1")
     try:
         path = "/speed/down" if probe is DOWN else "/speed/up"
         made = await record(
-            probe, f"http://127.0.0.1:{peer.port}{path}", {"duration": 20.0}, max_bytes=3_000_000
+            probe, f"http://127.0.0.1:{peer.port}{path}", {"duration": 20.0}, max_bytes=BUDGET
         )
     finally:
         await peer.close()
     assert failure(made) == ("resource", "transfer", "DATA_BUDGET")
     assert made.only.outcome == "invalid"
+    assert made.only.method["stop_reason"] == "data_budget"
+    moved = made.data.received_bytes if probe is DOWN else made.data.sent_bytes
+    assert BUDGET <= moved <= BUDGET + (ONE_READ if probe is DOWN else 40_000_000)
+    assert made.metric(f"{probe.kind}_bytes_transferred").stats["value"] == moved
+    rate = made.metric(f"{probe.kind}_throughput_bits_per_second")
+    assert rate.n_valid == 1 and float(str(rate.stats["median"])) > 0
+    ratio = made.metric(f"{probe.kind}_session_failure_ratio")
+    assert ratio.n == 0
+
+
+BUDGET = 30_000_000
+
+ONE_READ = 3 << 17
+"""Bytes of a read: what asyncio takes from the socket at once, behind what aiohttp had waiting."""
+
+
+async def test_data_budget_of_several_connections_is_overstepped_by_a_read_of_each() -> None:
+    """Four connections share one budget."""
+    peer = await http.start("127.0.0.1")
+    try:
+        url = f"http://127.0.0.1:{peer.port}/speed/down"
+        made = await record(DOWN, url, {"duration": 20.0, "connections": 4}, max_bytes=BUDGET)
+    finally:
+        await peer.close()
+    assert failure(made)[0] == "resource"
+    assert BUDGET <= made.data.received_bytes <= BUDGET + 4 * ONE_READ
+
+
+@pytest.mark.parametrize("probe", [DOWN, UP], ids=["down", "up"])
+async def test_data_budget_that_fits_exactly_ends_nothing(probe: Probe) -> None:
+    """A size that is all of the budget may be moved."""
+    peer = await http.start("127.0.0.1")
+    try:
+        path = "/speed/down" if probe is DOWN else "/speed/up"
+        made = await record(
+            probe, f"http://127.0.0.1:{peer.port}{path}", {"size": 1_000_000}, max_bytes=1_000_000
+        )
+    finally:
+        await peer.close()
+    assert made.only.error is None
+    assert made.only.values(f"{probe.kind}_bytes_transferred") == [1_000_000]
+    assert made.data.received_bytes + made.data.sent_bytes >= 1_000_000
 
 
 STAGES: dict[str, tuple[Probe, Script]] = {

@@ -142,6 +142,26 @@ async def test_proxy_without_the_right_password(nginx: Nginx, scheme: str) -> No
     assert error.remedy is not None
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_does_not_accept_the_password(nginx: Nginx, scheme: str) -> None:
+    """Credentials were given: the failure says that they weren't accepted, not that some are wanted."""
+    async with proxy(user="otto:secret") as through:
+        url = f"{nginx.url}/1k" if scheme == "http" else f"{nginx.tls_url}/1k"
+        made = await record(
+            DOWN,
+            url,
+            {"proxy": through.url, "proxy_user": "otto", "proxy_password": "${secret:proxy}"},
+            secrets={"${secret:proxy}": "guessed"},
+        )
+    error = made.only.error
+    assert error is not None
+    assert (error.class_, error.phase, error.code) == ("auth", "proxy", "407")
+    assert "did not accept" in error.message
+    assert "guessed" not in repr(made)
+    (counted,) = made.only.samples("http_download_bytes_transferred")
+    assert (counted.value, counted.reason) == (None, "auth")
+
+
 async def test_proxy_that_refuses_the_tunnel(nginx: Nginx) -> None:
     """A CONNECT refused is `connect` in phase `proxy` with the proxy's status."""
     async with proxy(status=403) as through:

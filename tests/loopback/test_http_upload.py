@@ -171,6 +171,7 @@ async def test_error_status_after_the_whole_body_is_rejected(nginx: Nginx) -> No
     made = await upload(f"{nginx.url}/status/403", size=100_000)
     assert made.only.error is not None
     assert (made.only.error.class_, made.only.error.code) == ("rejected", "403")
+    assert value(made, "bytes_transferred") is None
     assert made.metric(f"{KEY}_throughput_bits_per_second").stats["median"] is None
 
 

@@ -87,6 +87,11 @@ class Answer:
         return self.response.content.total_bytes > 0
 
     @property
+    def ended(self) -> bool:
+        """Whether all of the body has come and been read."""
+        return self.response.content.at_eof()
+
+    @property
     def overhead(self) -> int:
         """Bytes of header and framing that came so far."""
         return max(0, self.arrivals.bytes - self.response.content.total_bytes)

@@ -125,6 +125,14 @@ async def _head(sock: socket.socket) -> bytes:
 
 def refused(proxy: Proxy, status: int) -> Failed:
     """What a proxy's own refusal means."""
+    if status == 407 and proxy.authorization is not None:
+        return Failed(
+            "auth",
+            "proxy",
+            "407",
+            f"{proxy.url} did not accept the user and the password that were given",
+            remedy=N_("Check proxy_user and proxy_password, and whether the proxy takes Basic credentials."),
+        )
     if status == 407:
         return Failed(
             "auth",

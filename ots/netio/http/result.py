@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ots.clock import rfc3339, wall_offset
 from ots.model.metric import Value
+from ots.model.outcome import ErrorClass
 from ots.netio.http.transfer import Meter, Watch
-from ots.probe import Context
+from ots.probe import Context, Failed
 from ots.stats.throughput import (
     Curve,
     Headline,
@@ -19,16 +20,38 @@ from ots.stats.throughput import (
     interval_rates,
     whole,
 )
+from ots.stats.transfer import BUDGET_STOP
 
 PROBE_LIMITED_CPU = 0.85
 """Share of a core from which on our own process is taken to be the limit."""
+
+_LIMIT_SHOWS = 0.25
+"""Seconds that a window needs before our own load can have limited it: less is mostly the set-up."""
+
+_DECLINED: frozenset[ErrorClass] = frozenset({"rejected", "auth"})
+"""Who declines a transfer, early or late, has not been measured with it."""
+
+_FIGURES = (
+    "bytes_transferred",
+    "test_bytes",
+    "connections",
+    "full_loading_seconds",
+    "test_bytes_full_loading",
+    "throughput_bits_per_second",
+    "whole_bits_per_second",
+    "transfer_seconds",
+)
 
 _SAMPLE, _LONG_SAMPLE, _LONG = 0.1, 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What was delivered: the curve of all connections, the span of each that had content, and the volume."""
+    """What was delivered: the curve of all connections, the span of each that had content, and the volume.
+
+    `content_bytes` ends at the size box if there is one, `test_bytes` is that with the headers and framing
+    that came around it.
+    """
 
     curve: Curve
     spans: list[Span]
@@ -48,20 +71,30 @@ def record(
     rule: Warmup,
     *,
     completed: float | None,
+    failure: Failed | None,
 ) -> None:
     """Records everything that can be said of the attempt.
 
     `completed` is the instant of its end (T6), None if it failed: then there is no headline, but what was
-    measured until then is kept.
+    measured until then is kept. The end of the data budget is a cut like another: the headline stands. Of a
+    transfer that the other side declined nothing counts.
     """
+    why: str = "not_reached" if failure is None else failure.error.class_
 
-    def put(name: str, value: Value | None, reason: str = "not_reached") -> None:
+    def put(name: str, value: Value | None, reason: str = why) -> None:
         ctx.record(f"{prefix}_{name}", value, reason=None if value is not None else reason)
 
+    if failure is not None and failure.error.class_ in _DECLINED:
+        for name in _FIGURES:
+            put(name, None)
+        _timestamps(put, ctx, meter, None)
+        _say_how(ctx, meter, watch, rule, None)
+        return
     overall = _overall(delivery)
     loaded = _loaded(delivery, len(meter.flows))
+    measured = completed is not None or watch.out_of_budget
     found = None
-    if completed is not None and loaded is not None:
+    if measured and loaded is not None:
         found = headline(delivery.curve, loaded, rule, _min_rtt(meter))
     put("bytes_transferred", delivery.content_bytes)
     put("test_bytes", delivery.test_bytes)
@@ -72,12 +105,11 @@ def record(
         None if loaded is None else round(delivery.curve.at(loaded.end) - _before(delivery, loaded)),
         "no_common_time",
     )
-    if completed is not None:
-        put("throughput_bits_per_second", None if found is None else found.bits_per_second, "too_short")
-        whole_rate = _whole_rate(delivery, overall)
-        put("whole_bits_per_second", whole_rate, "too_short")
-        if overall is not None:
-            put("transfer_seconds", completed - overall.start)
+    reason = "too_short" if measured else why
+    put("throughput_bits_per_second", None if found is None else found.bits_per_second, reason)
+    put("whole_bits_per_second", _whole_rate(delivery, overall) if measured else None, reason)
+    took = None if completed is None or overall is None else completed - overall.start
+    put("transfer_seconds", took)
     _timestamps(put, ctx, meter, overall)
     _series(ctx, prefix, delivery, watch)
     _say_how(ctx, meter, watch, rule, found)
@@ -160,12 +192,12 @@ def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Head
         warmup_seconds=None if found is None else round(found.warmup_seconds, 6),
         window_seconds=None if found is None else round(found.window.seconds, 6),
         steady=None if found is None else found.steady,
-        stop_reason=watch.stop_reason,
+        stop_reason=BUDGET_STOP if watch.out_of_budget else watch.stop_reason,
         requests=sum(flow.requests for flow in meter.flows),
         dials=sum(flow.dials for flow in meter.flows),
         process_cpu_ratio=round(cpu, 3),
     )
-    if cpu > PROBE_LIMITED_CPU:
+    if found is not None and found.window.seconds >= _LIMIT_SHOWS and cpu > PROBE_LIMITED_CPU:
         ctx.flag("probe_limited")
     if found is not None and not found.sufficient:
         ctx.flag("few_samples")

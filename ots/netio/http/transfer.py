@@ -42,6 +42,8 @@ class Flow:
     begin: float | None = None
     end: float | None = None
     bytes: int = 0
+    moved: int = 0
+    """Content bytes that came or went, also those that don't count: what the data budget is charged with."""
     overhead: int = 0
     """Bytes of headers and framing around the content."""
     requests: int = 0
@@ -68,7 +70,10 @@ class Meter:
     """Counts content where it arrives. Constant in memory; after `close` nothing counts any more."""
 
     def __init__(self, connections: int, *, size: int | None = None, sampled: bool = False) -> None:
-        """`size` sets `full` once so many bytes have arrived. `sampled`: bytes come through `delivered`."""
+        """`size` sets `full` once so many bytes have arrived, and nothing counts beyond it.
+
+        `sampled`: bytes come through `delivered`.
+        """
         self.flows = [Flow(number) for number in range(connections)]
         self._bucket = 0.0 if sampled else BUCKET
         # Between two samples the bytes are taken to have come evenly.
@@ -82,16 +87,24 @@ class Meter:
     def bytes(self) -> int:
         return sum(flow.bytes for flow in self.flows)
 
+    @property
+    def moved(self) -> int:
+        return sum(flow.moved for flow in self.flows)
+
     def arrived(self, flow: Flow, t: float, count: int) -> None:
         """Books content of one connection that arrived at `t`."""
+        flow.moved += count
+        total = self.curve.total[-1] if self.curve.total else 0
+        if self._size is not None:
+            count = min(count, self._size - total)
         if self._closed_at is not None or not count:
             return
         if flow.begin is None:
             flow.begin = t
         flow.bytes += count
         flow.end = t
-        self._point(t, (self.curve.total[-1] if self.curve.total else 0) + count)
-        if self._size is not None and self.curve.total[-1] >= self._size:
+        self._point(t, total + count)
+        if total + count == self._size:
             self.full.set()
 
     def delivered(self, t: float, counts: Sequence[int]) -> None:
@@ -100,7 +113,7 @@ class Meter:
             return
         for flow, count in zip(self.flows, counts, strict=True):
             if count > flow.bytes:
-                flow.bytes, flow.end = count, t
+                flow.bytes, flow.moved, flow.end = count, count, t
         self._point(t, self.bytes)
 
     def close(self, t: float) -> None:
@@ -158,6 +171,8 @@ class Watch:
         self.rtts: list[tuple[float, float]] = []
         self.stop_reason: StopReason | None = None
         self.cut_at: float | None = None
+        self.out_of_budget = False
+        """The data budget ended the transfer: what was measured until then is as good as at any other cut."""
 
     async def run(self) -> None:
         """Returns at the cut. `Failed` when a connection stalls, time runs out or the budget is gone."""
@@ -177,7 +192,7 @@ class Watch:
                 raise Failed(
                     "timeout", "transfer", "TIME_LIMIT", f"not complete within {self._box.limit:g} s"
                 )
-            self._book()
+            self.book()
             self._judge_stall(now)
             self._show(now)
             await self._pause(now)
@@ -187,7 +202,7 @@ class Watch:
         while True:
             now = self._ctx.clock.monotonic()
             self.look(now)
-            self._book()
+            self.book()
             self._judge_stall(now)
             await asyncio.sleep(TICK)
 
@@ -200,7 +215,7 @@ class Watch:
         if infos and not self.rtts:
             self.rtts.append((now, sum(info.rtt for info in infos) / len(infos)))
         try:
-            self._book()
+            self._charge()
         except Failed:
             # What has been moved has been moved: the next step will be told that nothing is left.
             self._ctx.log.info("the data budget ended with this transfer")
@@ -246,8 +261,25 @@ class Watch:
         if rtts and any(flow.begin is not None for flow in self._meter.flows):
             self.rtts.append((now, sum(rtts) / len(rtts)))
 
-    def _book(self) -> None:
-        moved = self._meter.bytes - self._booked
+    def book(self) -> None:
+        """Charges the data budget as long as a connection moves data; `Failed` where nothing is left of it.
+
+        A download calls this at every read, so that it oversteps by a read of each connection at most; an
+        upload by what is acknowledged within a tick.
+        """
+        if all(flow.finished for flow in self._meter.flows):
+            # A budget that fits exactly ends nothing.
+            return
+        try:
+            self._charge()
+        except Failed:
+            self.out_of_budget = True
+            if self.cut_at is None:
+                self.cut_at = self._ctx.clock.monotonic()
+            raise
+
+    def _charge(self) -> None:
+        moved = self._meter.moved - self._booked
         self._booked += moved
         if self._sent:
             self._ctx.budget.spend(sent=moved)
@@ -279,10 +311,17 @@ class Watch:
             return
 
 
-async def receive(answer: Answer, flow: Flow, meter: Meter, digest: Callable[[bytes], object] | None) -> int:
+async def receive(
+    answer: Answer,
+    flow: Flow,
+    meter: Meter,
+    digest: Callable[[bytes], object] | None,
+    book: Callable[[], None],
+) -> int:
     """Reads one body to its end into the meter; returns its bytes.
 
-    Bytes are stamped with the instant at which the protocol got them, not with that at which this task ran.
+    `book` is called after each read that others may follow; it may raise `Failed`. Bytes are stamped with the
+    instant at which the protocol got them, not with that at which this task ran.
     """
     count = 0
     arrivals = answer.arrivals
@@ -294,6 +333,8 @@ async def receive(answer: Answer, flow: Flow, meter: Meter, digest: Callable[[by
         stamp = None
         if digest is not None:
             digest(piece)
+        if not (answer.ended or meter.full.is_set()):
+            book()
     return count
 
 
