@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ots.netio.http.client import url_of
+from ots.netio.http.transfer import Watch
 from ots.probes.http_download import HTTPDownload
 from ots.server.peers.process import started
 from tests.peers.caddy import Caddy
@@ -170,6 +171,21 @@ async def test_all_connections_are_cut_at_one_instant() -> None:
     assert 4 <= len(series) <= 8
     moved = value(made, "bytes_transferred")
     assert sum(float(sample.value or 0) for sample in series) * 0.1 / 8 == pytest.approx(moved, rel=0.3)
+
+
+async def test_own_limit_is_told_only_where_it_can_show(
+    nginx: Nginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process at full load is named as the limit of a real window, not of a few reads or of a refusal."""
+    monkeypatch.setattr(Watch, "cpu_ratio", 1.0)
+    async with started() as peers:
+        made = await download(f"{peers.url}/speed/down", duration=0.5, warmup="none")
+    assert made.only.error is None
+    assert "probe_limited" in made.only.flags
+    for place, params in (("big", {"size": 1_000_000}), ("nope", {"duration": 0.5})):
+        made = await download(f"{nginx.url}/{place}", **params)
+        assert made.only.method["process_cpu_ratio"] == 1.0
+        assert "probe_limited" not in made.only.flags
 
 
 async def test_redirect_is_followed_and_recorded(nginx: Nginx) -> None:
