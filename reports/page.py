@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ots.model.outcome import Verdict
-from ots.model.report import Report
+from ots.model.report import Job, Report
 from ots.reports import attachment, facts, words
 from ots.reports.page_charts import Chart, charts_of
 from ots.reports.page_details import Fact, StepDetail, detail_of, given
@@ -97,10 +97,17 @@ def _who(report: Report, reader: Reader) -> list[Fact]:
         (_("Engineer"), job.engineer),
         (_("Purpose"), job.purpose),
         (_("Plan"), job.plan),
+        (_("Subscribed"), _subscribed(job)),
         (_("Notes"), "; ".join(job.notes)),
         (_("Agent"), agent.get("name") or str(agent.get("agent_id") or "")[:8]),
         (_("Tags"), ", ".join(f"{name}={value}" for name, value in report.tags.items())),
     )
+
+
+def _subscribed(job: Job) -> str:
+    """`▼ 100 Mbit/s  ▲ 20 Mbit/s`, as far as somebody said."""
+    stated = (("▼", job.subscribed_down_bits_per_second), ("▲", job.subscribed_up_bits_per_second))
+    return "  ".join(f"{mark} {shown(rate, 'bit/s')}" for mark, rate in stated if rate is not None)
 
 
 def _when(report: Report, reader: Reader) -> list[Fact]:

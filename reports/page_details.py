@@ -69,6 +69,7 @@ def detail_of(step: Step, reader: Reader) -> StepDetail:
     )
     known = given(
         (_("Targets"), ", ".join(step.targets[:20]) + (" …" if len(step.targets) > 20 else "")),
+        (_("Target lists"), ", ".join(f"@{name}" for name in step.target_lists)),
         (_("Parameters"), params),
         (_("Method"), ", ".join(facts.named(name, value, reader.words) for name, value in method.items())),
         (_("Began at"), f"{step.t:.1f} s"),

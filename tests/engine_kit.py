@@ -126,6 +126,7 @@ def step(probe: Probe, id: str = "one", **changes: Any) -> Step:
         require_success="all",
         expect="success",
         tags={},
+        target_lists={},
         line=0,
     )
     return dataclasses.replace(base, **changes)

@@ -135,9 +135,10 @@ def _load(name: str, variables: dict[str, str]) -> Case:
     from ots.registry import kinds
     from ots.schema.load import load_case
     from ots.session.prepare import merged_variables, read_case
+    from ots.session.target_lists import OwnLists
 
     text, source = read_case(name)
-    return load_case(text, source, kinds(), merged_variables(variables))
+    return load_case(text, source, kinds(), merged_variables(variables), OwnLists())
 
 
 def _checked(name: str, variables: dict[str, str]) -> dict[str, Any]:

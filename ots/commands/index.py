@@ -8,11 +8,13 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Cases": {
         "run": "Run cases: YAML files, or shipped cases by name.",
         "cases": "Check, list, show and write cases.",
+        "targets": "Named target lists: ots ping @core.",
         "probes": "The kinds of measurement: list them, or show one with its parameters.",
         "demo": "Start test peers on loopback, measure against them, write the HTML report.",
     },
     "Reports": {
         "report": "List, show, export and delete reports.",
+        "job": "Whose work this is: start, note, finish a job.",
     },
     "This machine": {
         "link": "Where this machine is attached.",

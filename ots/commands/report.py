@@ -17,10 +17,14 @@ from ots.store import Entry, Shelf, StoreError
 
 if TYPE_CHECKING:
     from ots.reports.format import View
+    from ots.store.jobs import JobRecord
 
 _VERDICTS = ("pass", "warn", "fail", "measured", "error", "skipped")
 _ON_A_SCREEN = 30
 """Reports that a terminal gets to see if nobody asked for a number."""
+
+_OPEN_JOB = "\0"
+"""What `--job` without an id gives; no id has it."""
 
 _NUMBERS_LIKE_OPTIONS = {"ignore_unknown_options": True}
 """Lets `-1` (the newest report) be an argument."""
@@ -44,7 +48,13 @@ def command() -> None:
     "--since", metavar="TIME", help=_("Not before a date (2026-03-01), a time, or an age such as 2h or 3d.")
 )
 @click.option("--verdict", type=click.Choice(_VERDICTS), help=_("Only those that ended so."))
-@click.option("--job", metavar="ID", help=_("Only those of a job."))
+@click.option(
+    "--job",
+    is_flag=False,
+    flag_value=_OPEN_JOB,
+    metavar="[ID]",
+    help=_("Only those of a job; without ID: of the open one."),
+)
 @click.option("--limit", type=click.IntRange(min=1), help=_("At most so many (a terminal: the last 30)."))
 @click.option("--all", "everything", is_flag=True, help=_("All of them, also on a terminal."))
 @json_option
@@ -60,10 +70,17 @@ def list_command(
     if limit is None and terminal and not everything:
         limit = _ON_A_SCREEN
     with _shelf() as shelf:
+        record = None if job is None else _job(job)
+        job = job if record is None else record.id
         found = shelf.list(since=_moment(since), verdict=verdict, job=job, limit=limit)
     if as_json:
         print_json({"reports": report_list.documents(found)})
-    elif not found:
+        return
+    if record is not None:
+        from ots.commands.job_view import one_line
+
+        click.echo(f"{_('Job')} {one_line(record)}", err=True)
+    if not found:
         click.echo(_("no reports yet") if since is verdict is job is None else _("no such report"), err=True)
     else:
         click.echo("\n".join(report_list.lines(found, width=_width(terminal), colour=terminal)))
@@ -209,6 +226,17 @@ def _shelf() -> Iterator[Shelf]:
             yield shelf
     except StoreError as error:
         raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
+
+
+def _job(job: str) -> JobRecord | None:
+    """What is known of a job beside its reports; the open one where no id was given."""
+    from ots.config import data_dir
+    from ots.store.jobs import read_jobs
+
+    jobs = read_jobs(data_dir())
+    if job == _OPEN_JOB and jobs.current is None:
+        raise CommandError(_("no job is open"), remedy=_("name one: ots report list --job ID"))
+    return jobs.current if job == _OPEN_JOB else jobs.find(job)
 
 
 def _the(shelf: Shelf, reference: str) -> Entry:

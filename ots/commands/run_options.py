@@ -18,6 +18,29 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("terminal", "json", "html")
 
 
+MAX_JOB_ID = 100
+
+
+class Line(click.ParamType[str]):
+    """A line of text as a report can hold it."""
+
+    name = "text"
+
+    def __init__(self, longest: int = 200) -> None:
+        self.longest = longest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = " ".join(str(value).split())
+        if not text:
+            self.fail(_("it is empty"), param, ctx)
+        if len(text) > self.longest:
+            message = _("{n} characters are too many: at most {most}").format(n=len(text), most=self.longest)
+            self.fail(message, param, ctx)
+        if not text.isprintable():
+            self.fail(_("{text!r} holds what is no text").format(text=text[:60]), param, ctx)
+        return text
+
+
 class Quantity(click.ParamType[float]):
     """A number with its unit, such as `30 s` or `500 MB`; gives base units."""
 
@@ -48,6 +71,8 @@ class Pair(click.ParamType[tuple[str, str]]):
         key, separator, text = str(value).partition("=")
         if not separator or not key:
             self.fail(_("{value!r} is not of the form key=value").format(value=value), param, ctx)
+        if any("\ud800" <= char <= "\udfff" for char in key + text):
+            self.fail(_("{text!r} holds what is no text").format(text=str(value)[:60]), param, ctx)
         return key, text
 
 
@@ -67,7 +92,11 @@ class RunOptions:
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.option("--job", help=_("The job that this run belongs to.")),
+    click.option(
+        "--job",
+        type=Line(MAX_JOB_ID),
+        help=_("The job that this run belongs to, whichever is open (see ots job)."),
+    ),
     click.option("--tag", "tags", type=Pair(), multiple=True, help=_("Note key=value with the report.")),
     click.option("--max-data", type=Quantity("size"), help=_("Move no more than this, e.g. '200 MB'.")),
     click.option("--every", type=Quantity("duration"), help=_("Repeat this often, e.g. '30 s' …")),

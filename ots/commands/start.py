@@ -13,6 +13,7 @@ def show_start() -> None:
     click.echo(f"OTS {__version__}   {_('network and service test probes')}")
     click.echo()
     _attachment()
+    _open_job()
     click.echo()
     _last_reports()
     click.echo()
@@ -31,6 +32,22 @@ def _attachment() -> None:
     from ots.commands.link import one_line
 
     click.echo(one_line())
+
+
+def _open_job() -> None:
+    """The job that the next report will belong to, if one is open."""
+    from ots.commands.job_view import one_line
+    from ots.config import data_dir
+    from ots.store import StoreError
+    from ots.store.jobs import read_jobs
+
+    try:
+        record = read_jobs(data_dir()).current
+    except StoreError as error:
+        click.echo(str(error))
+        return
+    if record is not None:
+        click.echo(f"{_('Job')} {one_line(record)}")
 
 
 def _last_reports() -> None:

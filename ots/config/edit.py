@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from ots.config.layers import SettingsError, Stated, parse
 from ots.config.values import load, names
+from ots.config.whole_file import write_whole
 
 
 def change(path: Path, name: str, value: str | None) -> None:
@@ -90,16 +89,7 @@ def _scalar(value: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".settings-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            if path.exists():
-                os.chmod(draft, path.stat().st_mode & 0o777)
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        write_whole(path, text.encode())
     except OSError as error:
         raise SettingsError(
             f"{path}: it can't be written: {error.strerror}", "Give yourself the right to write there."

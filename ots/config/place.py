@@ -40,6 +40,11 @@ def case_folders() -> list[Path]:
     return [user_settings().parent / "cases", SYSTEM_SETTINGS.parent / "cases"]
 
 
+def target_files() -> list[Path]:
+    """Where the target lists stand, the weakest first; neither file need exist."""
+    return [SYSTEM_SETTINGS.parent / "targets.yaml", user_settings().parent / "targets.yaml"]
+
+
 def secret_folders() -> list[Path]:
     """Where secrets lie, one file each; the user's own come first."""
     return [user_settings().parent / "secrets", SYSTEM_SETTINGS.parent / "secrets"]

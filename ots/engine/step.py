@@ -285,6 +285,7 @@ class StepRun:
             probe_version=probe.version,
             during=step.during,
             targets=[target.text for target in step.targets],
+            target_lists={name: list(members) for name, members in step.target_lists.items()},
             params=step.params.model_dump(mode="json"),
             options={
                 "repeat": step.repeat,

@@ -104,9 +104,10 @@ class Step(msgspec.Struct, kw_only=True):
 
     `params` are the probe's and stand as a case would write them. `options` are the case's own words about
     the step (repeat, pause, retries, time_limit, require_success, expect, on_failure, when), times in
-    seconds, null where it said nothing; with them a report can be judged again. `instance` names the `for_each`
-    instance, `during` the step that loaded the link meanwhile. `load` is what the probe's own process did
-    meanwhile: event-loop lag and CPU.
+    seconds, null where it said nothing; with them a report can be judged again. `instance` names the
+    `for_each` instance, `during` the step that loaded the link meanwhile. `target_lists` are the named lists
+    that were asked for (`@core`), each with the targets that it held then; all of these stand in `targets`
+    too. `load` is what the probe's own process did meanwhile: event-loop lag and CPU.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Step(msgspec.Struct, kw_only=True):
     probe_version: int
     during: str | None
     targets: list[str]
+    target_lists: dict[str, list[str]] = {}
     params: dict[str, Any]
     options: dict[str, Value | None] = {}
     tags: dict[str, str] = {}
@@ -138,7 +140,11 @@ class Step(msgspec.Struct, kw_only=True):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """Whose work this was. Every field is null where nobody said."""
+    """Whose work this was. Every field is null where nobody said.
+
+    A note begins with its time, RFC 3339 UTC, and a space. The subscribed rates are what the customer pays
+    for.
+    """
 
     id: str | None = None
     customer: str | None = None
@@ -146,6 +152,8 @@ class Job(msgspec.Struct, kw_only=True):
     engineer: str | None = None
     purpose: str | None = None
     plan: str | None = None
+    subscribed_down_bits_per_second: float | None = None
+    subscribed_up_bits_per_second: float | None = None
     notes: list[str] = []
 
 

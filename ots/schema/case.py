@@ -39,7 +39,8 @@ class Step:
     """One measurement of the plan; a step with `for_each` gives one for each instance, all with its id.
 
     `key` is unique in the case: `again[host=a.example]`. `require_success` is `all`, `any`, a number of
-    attempts (int) or a share of them (float). `line` is where it stands, 0 if in no file. Times in seconds.
+    attempts (int) or a share of them (float). `target_lists` are the lists named in `target` with what they
+    stood for; all of it is in `targets` too. `line` is where it stands, 0 if in no file. Times in seconds.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Step:
     key: str
     kind: Kind
     targets: tuple[Target, ...]
+    target_lists: Mapping[str, tuple[str, ...]]
     params: BaseModel
     repeat: int
     pause: float

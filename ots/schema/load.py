@@ -16,6 +16,7 @@ from ots.schema.quick import case_of_probe
 from ots.schema.schedule import read_schedule
 from ots.schema.shape import check_each
 from ots.schema.step import Instance, read_precheck, read_step
+from ots.schema.target_list import NO_LISTS, Lists
 from ots.schema.written import FORMAT, CaseWritten, OnFailure
 from ots.strictyaml import Mapping as MappingNode
 from ots.strictyaml import Mark, Node, Scalar, Sequence, Variables, YamlError, compose, resolve
@@ -30,15 +31,21 @@ _READ_APART = ("vars", "steps", "precheck", "schedule")
 
 
 def load_case(
-    text: str | bytes, source: str, kinds: Mapping[str, Kind], variables: Mapping[str, str]
+    text: str | bytes,
+    source: str,
+    kinds: Mapping[str, Kind],
+    variables: Mapping[str, str],
+    lists: Lists = NO_LISTS,
 ) -> Case:
-    """Checks a case and expands it. `variables` win over the case's own `vars`. Raises CaseError."""
+    """Checks a case and expands it. `variables` win over the case's own `vars`, `lists` are what `@name` can
+    mean as a target. Raises CaseError.
+    """
     try:
         tree = compose(text, source)
     except YamlError as error:
         raise CaseError(error.problems) from None
     data = text.encode("utf-8") if isinstance(text, str) else text
-    return _Loader(tree, source, kinds, variables).case(hashlib.sha256(data).hexdigest())
+    return _Loader(tree, source, kinds, variables, lists).case(hashlib.sha256(data).hexdigest())
 
 
 class _Problems(list[Problem]):
@@ -54,10 +61,16 @@ class _Loader:
     """One case on its way; problems gather until the end."""
 
     def __init__(
-        self, tree: Node, source: str, kinds: Mapping[str, Kind], variables: Mapping[str, str]
+        self,
+        tree: Node,
+        source: str,
+        kinds: Mapping[str, Kind],
+        variables: Mapping[str, str],
+        lists: Lists,
     ) -> None:
         self.source = source
         self.kinds = kinds
+        self.lists = lists
         self.problems = _Problems()
         self.used: set[str] = set()
         self.steps = 0
@@ -74,7 +87,7 @@ class _Loader:
         check_crossing(blocks)
         precheck = schedule = None
         if (node := self.tree.get("precheck")) is not None:
-            precheck = read_precheck(*self._fill(node, self.variables), self.kinds)
+            precheck = read_precheck(*self._fill(node, self.variables), self.kinds, self.lists)
         if (node := self.tree.get("schedule")) is not None:
             schedule = read_schedule(*self._fill(node, self.variables))
         if self.problems or written is None:
@@ -176,7 +189,8 @@ class _Loader:
             name = instance_name(variables) if own is not None else None
             data, place = self._fill(body, {**self.variables, **variables})
             ids.append(data.get("id") if isinstance(data, dict) else None)
-            sketches.append(read_step(data, place, self.kinds, Instance(name, node.mark.line), on_failure))
+            instance = Instance(name, node.mark.line)
+            sketches.append(read_step(data, place, self.kinds, instance, on_failure, self.lists))
         place = InFile(self.source, node, self.problems, self._settled())
         if len(set(map(str, ids))) > 1:
             place.problem(("id",), "the id must be the same for all of for_each: the values are added to it")

@@ -14,6 +14,7 @@ from ots.schema.errors import CaseError, Problem
 from ots.schema.kinds import Kind
 from ots.schema.place import InOptions, Path
 from ots.schema.step import Instance, read_step
+from ots.schema.target_list import NO_LISTS, Lists
 from ots.schema.threshold import default_stat
 from ots.strictyaml import suggest
 
@@ -43,8 +44,12 @@ def case_of_probe(
     repeat: int = 1,
     pause: float = 0.0,
     time_limit: float | None = None,
+    lists: Lists = NO_LISTS,
 ) -> Case:
-    """The case of `ots KIND TARGET… --param value --fail 'loss <= 1 %'`. Raises CaseError."""
+    """The case of `ots KIND TARGET… --param value --fail 'loss <= 1 %'`; `lists` are what `@name` can mean.
+
+    Raises CaseError.
+    """
     problems: list[Problem] = []
     limits = _limits(kind, warn, fail, problems)
     data: dict[str, Any] = {
@@ -69,10 +74,13 @@ def case_of_probe(
         option = path[1] if path[0] == "params" else path[0]
         return "--" + str(option).replace("_", "-")
 
-    sketch = read_step(data, InOptions(name, problems), {kind.kind: kind}, Instance(None, 0), "continue")
+    sketch = read_step(
+        data, InOptions(name, problems), {kind.kind: kind}, Instance(None, 0), "continue", lists
+    )
     if problems or sketch.step is None:
         raise CaseError(problems)
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    measured = {**data, "target": [target.text for target in sketch.step.targets]}
+    text = json.dumps(measured, sort_keys=True, ensure_ascii=False)
     return Case(
         id=kind.kind,
         version=None,

@@ -16,7 +16,9 @@ from ots.schema.kinds import Kind
 from ots.schema.place import Place, Within
 from ots.schema.quantity import BY_HAND, WRITTEN
 from ots.schema.shape import check, check_each
-from ots.schema.target import Target, TargetError
+from ots.schema.step_targets import read_targets
+from ots.schema.target import Target
+from ots.schema.target_list import NO_LISTS, Lists
 from ots.schema.threshold import Threshold, ThresholdWritten, planned_needed, understand
 from ots.schema.written import PrecheckWritten, StepWritten
 from ots.strictyaml import suggest
@@ -63,6 +65,7 @@ def read_step(
     kinds: Mapping[str, Kind],
     instance: Instance,
     on_failure: Literal["continue", "stop"],
+    lists: Lists = NO_LISTS,
 ) -> Sketch:
     """Understands as much as there is and notes every problem."""
     place = _Faults(outer)
@@ -78,12 +81,12 @@ def read_step(
     during = written.during if written is not None else None
     if kind is None:
         return Sketch(place, None, when, during, None)
-    targets = read_targets(written.target if written is not None else (), kind, place)
+    chosen = read_targets(written.target if written is not None else (), kind, place, lists)
     checked: BaseModel | None = None
     if isinstance(params, Mapping):
         context = WRITTEN if instance.line else BY_HAND
         checked = check(kind.Params, params, Within(place, ["params"]), kind.kind, context)
-    thresholds = _thresholds(limits if isinstance(limits, list) else [], kind, targets, place)
+    thresholds = _thresholds(limits if isinstance(limits, list) else [], kind, chosen.targets, place)
     if written is None or checked is None or place.any:
         return Sketch(place, kind, when, during, None)
     step = Step(
@@ -91,7 +94,8 @@ def read_step(
         instance=instance.name,
         key=written.id if instance.name is None else f"{written.id}[{instance.name}]",
         kind=kind,
-        targets=targets,
+        targets=chosen.targets,
+        target_lists=chosen.lists,
         params=checked,
         repeat=written.repeat,
         pause=written.pause,
@@ -110,7 +114,9 @@ def read_step(
     return Sketch(place, kind, when, during, None if place.any else step, _warnings(step))
 
 
-def read_precheck(data: Any, place: Place, kinds: Mapping[str, Kind]) -> PrecheckSpec | None:
+def read_precheck(
+    data: Any, place: Place, kinds: Mapping[str, Kind], lists: Lists = NO_LISTS
+) -> PrecheckSpec | None:
     """The precheck, or None after noting every problem."""
     if not isinstance(data, Mapping):
         place.problem((), "expected a mapping with probe and target")
@@ -121,7 +127,10 @@ def read_precheck(data: Any, place: Place, kinds: Mapping[str, Kind]) -> Prechec
     kind = find_kind(data.get("probe"), kinds, place)
     if kind is None or written is None:
         return None
-    targets = read_targets([written.target], kind, place)
+    targets = read_targets([written.target], kind, place, lists).targets
+    if len(targets) > 1:
+        place.problem(("target",), f"a precheck has one target, and {written.target} holds {len(targets)}")
+        return None
     checked = None
     if isinstance(params, Mapping):
         checked = check(kind.Params, params, Within(place, ["params"]), kind.kind)
@@ -147,22 +156,6 @@ def find_kind(name: Any, kinds: Mapping[str, Kind], place: Place) -> Kind | None
     except LookupError as error:
         place.problem(("probe",), f"the probe {name!r} can't be used: {error}")
         return None
-
-
-def read_targets(texts: Sequence[str], kind: Kind, place: Place) -> tuple[Target, ...]:
-    """The targets that are right, each once."""
-    targets: dict[str, Target] = {}
-    for index, text in enumerate(texts):
-        try:
-            target = kind.targets.parse(text)
-        except TargetError as error:
-            place.problem(("target", index), str(error))
-            continue
-        if target.text in targets:
-            place.problem(("target", index), f"the target {text!r} stands twice")
-        else:
-            targets[target.text] = target
-    return tuple(targets.values())
 
 
 def _condition(text: str | None, place: Place) -> Condition | None:

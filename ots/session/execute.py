@@ -15,9 +15,10 @@ from ots.engine.budget import DataBudget
 from ots.engine.environment import Environment, Nobody, Watcher
 from ots.engine.planner import Plan
 from ots.engine.runner import run_plan
-from ots.model.report import CaseRef, DataUse, Job, Report, Run, Schema
+from ots.model.report import CaseRef, DataUse, Report, Run, Schema
 from ots.netio.attachment import snapshot as attachment
 from ots.session.identity import uuid7
+from ots.session.job import add_late_notes, job_of_run
 from ots.session.signals import stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
@@ -78,9 +79,18 @@ def execute(
                     on_ready=stopper.watch,
                 )
             )
+        _take_late_notes(report, settings)
         sink.finish(report)
     _keep_within_limits(store, settings, clock)
     return Result(report, sink.failure)
+
+
+def _take_late_notes(report: Report, settings: Settings) -> None:
+    """Notes that can't be read any more are no reason to lose the run."""
+    try:
+        add_late_notes(settings, report.job)
+    except StoreError as error:
+        log.warning("Notes taken during the run are not in its report: %s", error)
 
 
 def _keep_within_limits(store: Store, settings: Settings, clock: Clock) -> None:
@@ -96,7 +106,6 @@ def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Rep
     """The report before anything has run; the store gives it its number."""
     case = plan.case
     wall = clock.wall()
-    defaults = settings.job
     return Report(
         schema=Schema(),
         report_id=uuid7(wall),
@@ -104,14 +113,7 @@ def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Rep
         revision=1,
         verdict="skipped",
         agent=settings.agent(),
-        job=Job(
-            id=options.job or defaults.id,
-            customer=defaults.customer,
-            site=defaults.site,
-            engineer=defaults.engineer,
-            purpose=defaults.purpose,
-            plan=defaults.plan,
-        ),
+        job=job_of_run(settings, options.job),
         case=CaseRef(id=case.id, version=case.version, sha256=case.sha256, title=dict(case.title)),
         tags={**case.tags, **options.tags},
         run=Run(

@@ -18,6 +18,7 @@ from ots.probe import NetworkParams, Probe
 from ots.registry import kinds
 from ots.schema.case import Step
 from ots.schema.load import case_of_probe, load_case
+from ots.session.target_lists import OwnLists
 
 _MAX_CASE_BYTES = 1_000_000
 
@@ -29,13 +30,14 @@ class CaseNotFound(Exception):
 def prepare(name: str, variables: Mapping[str, str]) -> Plan:
     """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
     text, source = read_case(name)
-    case = load_case(text, source, kinds(), merged_variables(variables))
+    case = load_case(text, source, kinds(), merged_variables(variables), OwnLists())
     return _through(settings().interface, plan(case, Everything()))
 
 
 def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
     """The plan of one probe run straight from the command line; raises CaseError."""
-    return _through(settings().interface, plan(case_of_probe(probe, targets, params, **more), Everything()))
+    case = case_of_probe(probe, targets, params, lists=OwnLists(), **more)
+    return _through(settings().interface, plan(case, Everything()))
 
 
 def _through(interface: str | None, planned: Plan) -> Plan:

@@ -1,0 +1,19 @@
+"""Failures of the store as a command reports them: exit code 7 and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ots.commands import exit_codes
+from ots.commands.output import CommandError
+from ots.store import StoreError
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns a StoreError into a CommandError."""
+    try:
+        yield
+    except StoreError as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
