@@ -19,13 +19,21 @@ import click
 
 from ots import __version__, i18n
 from ots.commands import exit_codes
+from ots.commands.click_words import translate_click
 from ots.commands.index import KINDS, SECTIONS
 from ots.commands.output import CommandError, has_spoken, report_error
-from ots.i18n import _
+from ots.i18n import N_, _
+
+_MEASURE = N_("Measure now (ots KIND TARGET)")
+HEADINGS = (_MEASURE, N_("Cases"), N_("Reports"), N_("This machine"))
+"""The sections of the help, in the index's words."""
 
 
 class LazyGroup(click.Group):
-    """Commands by name from the index; commands win over probe kinds."""
+    """Commands by name from the index; commands win over probe kinds.
+
+    Its own texts are declared before the language is known, so they are translated where they are shown.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for commands in SECTIONS.values() for name in commands] + [
@@ -40,9 +48,26 @@ class LazyGroup(click.Group):
 
         return kind_command(name.replace("-", "_"))
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_(self.help or ""))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = (parameter.get_help_record(ctx) for parameter in self.get_params(ctx))
+        rows = [(record[0], _(record[1])) for record in records if record is not None]
+        with formatter.section(_("Options")):
+            formatter.write_dl(rows)
+        self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_(self.epilog or ""))
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         kinds = {kind.replace("_", "-"): summary for kind, summary in KINDS.items()}
-        for title, commands in {"Measure now (ots KIND TARGET)": kinds, **SECTIONS}.items():
+        for title, commands in {_MEASURE: kinds, **SECTIONS}.items():
             rows = [(name, _(summary)) for name, summary in commands.items()]
             with formatter.section(_(title)):
                 formatter.write_dl(rows)
@@ -80,7 +105,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Examples:  ots ping 192.0.2.1   ots run office.yaml --var server=…   ots report show last",
+    help=N_("OTS measures networks and services, and writes reports that hold."),
+    epilog=N_("Examples:  ots ping 192.0.2.1   ots run office.yaml --var server=…   ots report show last"),
 )
 @click.option(
     "--lang",
@@ -88,19 +114,24 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     is_eager=True,
     expose_value=False,
     callback=_choose_language,
-    help="Language of what you read.",
+    help=N_("Language of what you read."),
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Say which."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help=N_("Say which."),
 )
-@click.option("-v", "--verbose", count=True, help="Log more to stderr (twice: everything).")
+@click.option("-v", "--verbose", count=True, help=N_("Log more to stderr (twice: everything)."))
 @click.pass_context
 def cli(ctx: click.Context, verbose: int) -> None:
-    """OTS measures networks and services, and writes reports that hold."""
     if not ctx.meta.get(_LANGUAGE_GIVEN):
         from ots.config import stated_language
 
-        i18n.choose(stated_language())
+        stated = stated_language()
+        i18n.choose(None if stated == i18n.unknown_language() else stated)
     if verbose:
         from ots.log import configure
 
@@ -125,7 +156,16 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     arguments = list(sys.argv[1:] if argv is None else argv)
     i18n.choose()
+    translate_click()
+    _warn_of_language()
     sys.exit(_run(arguments))
+
+
+def _warn_of_language() -> None:
+    stray = i18n.unknown_language()
+    if stray is not None:
+        message = _("warning: OTS_LANG={name!r} is none of the languages here: {known}")
+        click.echo(message.format(name=stray, known=", ".join(i18n.LANGUAGES)), err=True)
 
 
 def _run(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from ots.reports import facts, words
 from ots.reports.colours import STYLES
 from ots.reports.flow import flow, hanging, wrap
 from ots.reports.plain import plain
-from ots.reports.quantity import scale, shown, span
+from ots.reports.quantity import scale, span
 from ots.reports.reading import (
     Reader,
     flags_of,
@@ -107,7 +107,7 @@ def _tells_something(metric: Metric, reader: Reader) -> bool:
 def _single(metric: Metric, reader: Reader) -> Text:
     stat, value = headline(metric, reader.definition(metric.key))
     text = Text(f"{reader.title(metric.key)} ")
-    text.append(_value(metric, stat), "bold")
+    text.append(_value(metric, stat, reader), "bold")
     labels = reader.labels(metric.labels, hide=("target",))
     if labels:
         text.append(f" [{labels}]")
@@ -120,8 +120,8 @@ def _single(metric: Metric, reader: Reader) -> Text:
     return text
 
 
-def _value(metric: Metric, stat: str) -> str:
-    return shown(metric.stats.get(stat), metric.unit, metric.key)
+def _value(metric: Metric, stat: str, reader: Reader) -> str:
+    return reader.shown(metric.stats.get(stat), metric.unit, metric.key)
 
 
 def _spread(metric: Metric, reader: Reader, width: int) -> list[Text]:

@@ -29,7 +29,7 @@ def named(name: str, value: object, words: Words) -> str:
         return f"{words.fact(name.removesuffix(suffix))} {shown(float(value), _UNITS[suffix], name)}"
     if isinstance(value, float):
         value = f"{value:.3g}"
-    return f"{words.fact(name)} {plain(value)}"
+    return f"{words.fact(name)} {words.state(value)}"
 
 
 def spaced(name: str) -> str:

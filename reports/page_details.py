@@ -10,7 +10,7 @@ from ots.model.outcome import Verdict
 from ots.model.report import Step
 from ots.reports import facts, words
 from ots.reports.plain import plain
-from ots.reports.quantity import MISSING, duration, scale, shown
+from ots.reports.quantity import MISSING, duration, scale
 from ots.reports.reading import Reader, numbers_of, stats_in_order
 
 MOST_SAMPLES = 200
@@ -128,7 +128,7 @@ def _figures(metric: Metric, reader: Reader) -> Figures:
         elif isinstance(value, float):
             text = f"{value:.2g}"
         else:
-            text = shown(value, metric.unit, metric.key)
+            text = reader.shown(value, metric.unit, metric.key)
         stats.append((reader.words.of(words.STATS, stat), text))
     low, high = metric.stats.get("ci95_low"), metric.stats.get("ci95_high")
     if isinstance(low, int | float) and isinstance(high, int | float):

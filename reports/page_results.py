@@ -10,8 +10,8 @@ from ots.model.outcome import Verdict
 from ots.model.report import Judgement, Step, ThresholdResult
 from ots.reports import limit, words
 from ots.reports.plain import plain
-from ots.reports.quantity import shown, span
-from ots.reports.reading import Reader, flags_of, headline, headlines
+from ots.reports.quantity import span
+from ots.reports.reading import Reader, flags_of, headline, headlines, loaded_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ def rows_of(step: Step, reader: Reader) -> StepRows:
         remedy = plain(_(step.error.remedy or ""))
     elif step.reason is not None and step.reason not in ("threshold", "attempts_failed"):
         said.append(reader.reason(step.reason))
-    if step.during is not None:
-        said.append(_("while {step} ran").format(step=plain(step.during)))
+    companion = loaded_by(step)
+    if companion is not None:
+        said.append(_("while {step} ran").format(step=plain(companion)))
     judged = [
         _judged(threshold, judgement, step, reader)
         for threshold in step.thresholds
@@ -86,7 +87,7 @@ def _judged(threshold: ThresholdResult, judgement: Judgement, step: Step, reader
         name=f"{reader.title(key)} {reader.stat(threshold.stat)}".strip(),
         target=_target(judgement.labels, step, reader),
         limit="\n".join(limits),
-        value=shown(judgement.value, unit, key, limit=near),
+        value=reader.shown(judgement.value, unit, key, limit=near),
         confidence=" · ".join(confidence),
         verdict=judgement.verdict,
         validity=_validity(step, reader),
@@ -109,7 +110,7 @@ def _measured(metric: Metric, step: Step, reader: Reader) -> Row:
         name=f"{reader.title(metric.key)} {reader.stat(stat)}".strip(),
         target=_target(metric.labels, step, reader),
         limit="",
-        value=shown(value, metric.unit, metric.key),
+        value=reader.shown(value, metric.unit, metric.key),
         confidence=" · ".join(confidence),
         verdict="measured",
         validity=_validity(step, reader),

@@ -17,7 +17,7 @@ from ots.reports.words import Words
 NOT_SPREAD = ("ci95_low", "ci95_high", "histogram", "cv", "distinct")
 """What stands in a metric's statistics and is no value of the metric."""
 
-_ORDER = (
+STATS_IN_ORDER = (
     *("first", "min", "p05", "p10", "p25", "median", "mean", "mean_abs", "tm95"),
     *(
         "p75",
@@ -78,6 +78,14 @@ class Reader:
             if name not in hide
         )
 
+    def shown(self, value: StatValue, unit: str, key: str = "", *, limit: float | None = None) -> str:
+        """A value with its unit; one that is a state, or a count of states, in words."""
+        if isinstance(value, str):
+            return self.words.state(value)
+        if isinstance(value, dict):
+            return ", ".join(f"{self.words.state(name)} × {count}" for name, count in value.items())
+        return shown(value, unit, key, limit=limit)
+
     def declared(self, metrics: Sequence[Metric]) -> list[Metric]:
         """Metrics in the order in which their probe declares them; unknown ones last, as they came."""
         return sorted(metrics, key=lambda metric: self._rank.get(metric.key, len(self._rank)))
@@ -112,8 +120,9 @@ class Reader:
             fragments += [self.judged(threshold, step, report) for threshold in step.thresholds]
         else:
             fragments += self._measured(step, report)
-        if step.during is not None and step.verdict != "skipped":
-            text = self.words.gettext("while {step} ran").format(step=plain(step.during))
+        companion = loaded_by(step)
+        if companion is not None:
+            text = self.words.gettext("while {step} ran").format(step=plain(companion))
             fragments.append(Fragment(text))
         fragments += [Fragment(self.words.of(words.FLAGS, flag), "warn") for flag in flags_of(step)]
         return fragments
@@ -145,7 +154,7 @@ class Reader:
         name = f"{self.title(threshold.metric)} {self.stat(threshold.stat)}".rstrip()
         bound = limit.telling(threshold)
         near = None if bound is None else limit.number(bound[1], threshold.unit, threshold.metric)
-        text = f"{name} {shown(threshold.value, threshold.unit, threshold.metric, limit=near)}"
+        text = f"{name} {self.shown(threshold.value, threshold.unit, threshold.metric, limit=near)}"
         if threshold.value is None and threshold.reason is not None:
             text = f"{name} {MISSING} ({self.reason(threshold.reason)})"
         if decisive is not None and len(threshold.judgements) > 1 and threshold.verdict in ("fail", "warn"):
@@ -164,7 +173,7 @@ class Reader:
         for metric in headlines(self.declared(step.metrics), self.definitions):
             stat, value = headline(metric, self.definition(metric.key))
             name = f"{self.title(metric.key)} {self.stat(stat)}".rstrip()
-            text = f"{name} {shown(value, metric.unit, metric.key)}"
+            text = f"{name} {self.shown(value, metric.unit, metric.key)}"
             if len(metric.labels.get("target", "")) and len(step.targets) > 1:
                 text += f" [{plain(metric.labels['target'])}]"
             text += self._over_idle(step, report, metric.key, stat, metric.labels)
@@ -223,7 +232,7 @@ def nothing_bad(metric: Metric, definition: MetricDef | None) -> bool:
 def stats_in_order(metric: Metric) -> list[str]:
     """The names of a metric's statistics as a reader expects them, without its interval."""
     names = [name for name in metric.stats if name not in ("ci95_low", "ci95_high")]
-    return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+    return sorted(names, key=lambda name: STATS_IN_ORDER.index(name) if name in STATS_IN_ORDER else -1)
 
 
 def numbers_of(metric: Metric) -> dict[str, float]:
@@ -249,11 +258,16 @@ def _worst(metrics: Sequence[Metric], definition: MetricDef | None) -> Metric:
     return max(whole, key=badness)
 
 
+def loaded_by(step: Step) -> str | None:
+    """The step that loaded the link meanwhile; None if there was none, or if it came to nothing."""
+    return None if step.verdict == "skipped" or step.reason == "no_load" else step.during
+
+
 def increase_under_load(
     report: Report, step: Step, key: str, stat: str, labels: Mapping[str, str]
 ) -> tuple[float, str] | None:
     """How much a statistic grew against a step of the same probe and labels that no other step loaded."""
-    if step.during is None:
+    if loaded_by(step) is None:
         return None
     loaded = _value(step, key, stat, labels)
     for other in report.steps:

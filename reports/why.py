@@ -10,7 +10,8 @@ from ots.reports.quantity import shown
 from ots.reports.reading import Reader, decisive_judgement, increase_under_load
 
 _AT_MOST = 3
-_LONGEST = 90
+_LONGEST = 400
+"""Enough for any error of ours; what a server wrote may go on for ever."""
 
 
 def why(report: Report, reader: Reader) -> str:
@@ -57,7 +58,7 @@ def _about(step: Step, report: Report, reader: Reader) -> str:
     if threshold.value is None:
         said = reader.reason(threshold.reason or "not_measured")
     else:
-        said = shown(threshold.value, threshold.unit, threshold.metric, limit=near)
+        said = reader.shown(threshold.value, threshold.unit, threshold.metric, limit=near)
     text = f"{name}: {title} {said}"
     decisive = decisive_judgement(threshold)
     labels = decisive.labels if decisive is not None else {}

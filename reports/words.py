@@ -199,20 +199,26 @@ LABELS = {
 
 FACTS = {
     "address": N_("address"),
+    "agent": N_("agent"),
     "agent_id": N_("id"),
     "cache": N_("cache"),
+    "case": N_("case"),
     "count": N_("count"),
     "counted_at": N_("counted at"),
     "cpu": N_("CPU"),
     "error_bound": N_("error up to"),
     "family": N_("family"),
+    "gateway": N_("gateway"),
     "http_version": N_("HTTP version"),
+    "interface": N_("interface"),
     "interval": N_("interval"),
+    "link": N_("link"),
     "load_1m": N_("load over 1 min"),
     "loop_lag_max": N_("event loop late by at most"),
     "loop_lag_p99": N_("event loop late by p99"),
     "memory_available": N_("memory free"),
     "offset": N_("offset"),
+    "ots_version": N_("version of OTS"),
     "port": N_("port"),
     "process_cpu": N_("CPU of this process"),
     "protocol": N_("protocol"),
@@ -237,6 +243,28 @@ FACTS = {
     "window": N_("window"),
 }
 """Names of facts that often stand in a report; any other is shown as it is, with spaces."""
+
+STATE_WORDS = {
+    "open": N_("value: open"),
+    "closed": N_("value: closed"),
+    "filtered": N_("value: filtered"),
+    "periodic": N_("value: periodic"),
+    "poisson": N_("value: poisson"),
+    "kernel": N_("value: kernel"),
+    "kernel_rx": N_("value: kernel_rx"),
+    "user": N_("value: user"),
+    "raw": N_("value: raw"),
+    "datagram": N_("value: datagram"),
+    "system": N_("value: system"),
+    "socket": N_("value: socket"),
+    "duration": N_("value: duration"),
+    "size": N_("value: size"),
+    "end_of_file": N_("value: end_of_file"),
+    "none": N_("value: none"),
+    "auto": N_("value: auto"),
+}
+"""Values of states and of facts about the method that recur. In English they stand for themselves; their
+messages are marked as values, since another language has a word of its own for a port that is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +292,12 @@ class Words:
     def fact(self, name: str) -> str:
         """The name of a fact about circumstances or method."""
         return self.gettext(FACTS[name]) if name in FACTS else plain(name).replace("_", " ")
+
+    def state(self, value: object) -> str:
+        """A value that is a word: a known one in the reader's language, any other as it is."""
+        message = STATE_WORDS.get(value) if isinstance(value, str) else None
+        told = None if message is None else self.gettext(message)
+        return plain(value) if told is None or told == message else told
 
     def reason(self, reason: str) -> str:
         """Why something is missing: a known code in words, a sentence through the catalogue."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Sequence
+
+_NARROWEST = 20
+"""The last column gets at least this, however wide the others are."""
 
 
 def cells(text: str) -> int:
@@ -24,3 +28,28 @@ def cut(text: str, width: int) -> str:
     while cells(text) > width - 1:
         text = text[:-1]
     return text + "…"
+
+
+def in_columns(rows: Sequence[Sequence[str]], width: int, *, widest: int) -> Iterator[str]:
+    """Rows as lines in columns, indented by two; a text longer than its column goes on below.
+
+    The first column, which names, takes what it needs and the others at most `widest`; the last one takes the
+    rest of `width`.
+    """
+    from rich.text import Text
+
+    from ots.reports.flow import wrap
+
+    if not rows:
+        return
+    longest = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [longest[0], *(min(widest, needed) for needed in longest[1:-1])]
+    widths.append(max(_NARROWEST, width - 2 - sum(column + 2 for column in widths)))
+    for row in rows:
+        stacks = [
+            [line.plain for line in wrap(Text(text), column)]
+            for text, column in zip(row, widths, strict=True)
+        ]
+        for level in range(max(map(len, stacks))):
+            parts = [stack[level] if level < len(stack) else "" for stack in stacks]
+            yield "  " + "  ".join(map(padded, parts, widths)).rstrip()

@@ -15,7 +15,7 @@ from ots.config import Settings, SettingsError
 from ots.config.edit import change
 from ots.config.layers import ENVIRONMENT
 from ots.config.place import SYSTEM_SETTINGS, settings_files, user_settings
-from ots.config.values import load, names
+from ots.config.values import listed, load, names
 from ots.i18n import _
 from ots.units import Dimension, render
 
@@ -58,7 +58,7 @@ def get_command(name: str, as_json: bool) -> None:
     if name not in rows:
         raise CommandError(
             _("there is no setting {name!r}").format(name=name),
-            remedy=_("there are: {names}").format(names=", ".join(rows)),
+            remedy=_("there are: {names}").format(names=listed()),
         )
     if as_json:
         print_json(rows[name])

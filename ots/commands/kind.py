@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from ots.commands.case_errors import case_errors
 from ots.commands.output import CommandError
+from ots.commands.params_file import read_params
 from ots.commands.run_options import Quantity, gather, run_options
 from ots.i18n import _
 from ots.probe import Probe
@@ -23,6 +26,20 @@ _OWN = "param_"
 _RUN_NAMES = frozenset(
     {"job", "tag", "max_data", "every", "for", "format", "output", "json", "repeat", "pause"}
 )
+
+
+class SecretPlace(click.ParamType[str]):
+    """Where a secret lies. What was given may be the secret itself, so no message repeats it."""
+
+    name = "place"
+    _FORM = re.compile(r"(env|file):.+|prompt|\$\{secret:.+\}", re.DOTALL)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not isinstance(value, str) or not self._FORM.fullmatch(value):
+            self.fail(
+                _("write where the secret lies, never the secret: env:NAME, file:PATH or prompt"), param, ctx
+            )
+        return value
 
 
 def kind_command(kind: str) -> click.Command | None:
@@ -49,8 +66,9 @@ def _command(probe: Probe) -> click.Command:
 def _help(probe: Probe) -> str:
     name = probe.kind.replace("_", "-")
     example = probe.example
+    forms = _("A target is {forms}.").format(forms=_(probe.targets.describe()))
     return (
-        f"{_(probe.summary)}\n\n{_('A target is')} {probe.targets.describe()}.\n\n\b\n{_('Examples:')}\n"
+        f"{_(probe.summary)}\n\n{forms}\n\n\b\n{_('Examples:')}\n"
         f"  ots {name} {example}\n  ots {name} {example} --repeat 5 --pause '1 s' --json"
     )
 
@@ -85,6 +103,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if is_secret(field):
         return click.Option(
             [f"--{flag}-from", _OWN + name],
+            type=SecretPlace(),
             help=_(field.description or "") + " " + _("Write env:NAME, file:PATH or prompt."),
         )
     help_text = _(field.description or "")
@@ -104,30 +123,16 @@ def _run(probe: Probe, values: dict[str, Any]) -> int:
     from ots.session.prepare import prepare_probe
 
     targets = values.pop("targets")
-    params = _from_file(values.pop("params_file"))
+    path = values.pop("params_file")
+    read = None if path is None else read_params(path)
+    given_by_option: dict[str, Any] = {}
     limits = {name: values.pop(name) for name in ("warn", "fail", "repeat", "pause", "time_limit")}
     for name in probe.Params.model_fields:
         given = values.pop(_OWN + name)
         if given is not None and given != ():
-            params[name] = list(given) if isinstance(given, tuple) else given
+            given_by_option[name] = list(given) if isinstance(given, tuple) else given
     options = gather(**values)
-    with case_errors():
+    params = given_by_option if read is None else read.values | given_by_option
+    with case_errors(), nullcontext() if read is None else read.faults_in_place(given_by_option):
         plan = prepare_probe(probe, targets, params, **limits)
     return run_and_show(plan, options)
-
-
-def _from_file(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    from ots.strictyaml import YamlError, load_plain
-
-    try:
-        document = load_plain(path.read_text("utf-8"), str(path))
-    except YamlError as error:
-        raise CommandError(str(error)) from None
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CommandError(_("cannot read {path}: {reason}").format(path=path, reason=reason)) from None
-    if not isinstance(document, dict):
-        raise CommandError(_("{path} must hold a mapping of parameters").format(path=path))
-    return document

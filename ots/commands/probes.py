@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import click
 
+from ots.commands.columns import in_columns
 from ots.commands.output import CommandError, json_option, print_json
 from ots.i18n import _
 from ots.probe import Probe
@@ -60,16 +62,20 @@ def show_probe(kind: str, as_json: bool) -> None:
         print_json(document)
         return
     click.echo(f"{document['kind']} v{document['version']}   {_(document['summary'])}")
-    click.echo(f"{_('target')}: {document['targets']}   {_('exclusive')}: {document['exclusive']}")
-    click.echo(f"\n{_('Parameters')}")
-    for param in document["params"]:
-        default = "–" if param["default"] is None else param["default"]
-        click.echo(f"  {param['name']:<16} {param['type']:<12} {default!s:<12} {_(param['help'])}")
-    click.echo(f"\n{_('Metrics')}")
-    for metric in document["metrics"]:
-        click.echo(
-            f"  {metric['key']:<44} {_(metric['title'])} [{metric['unit']}]  {', '.join(metric['stats'])}"
-        )
+    click.echo(f"{_('target')}: {_(document['targets'])}   {_('exclusive')}: {document['exclusive']}")
+    params = [
+        (param["name"], param["type"], param["default"] or "–", _(param["help"]))
+        for param in document["params"]
+    ]
+    metrics = [
+        (metric["key"], f"{_(metric['title'])} [{metric['unit']}]", ", ".join(metric["stats"]))
+        for metric in document["metrics"]
+    ]
+    width = shutil.get_terminal_size((100, 24)).columns
+    for title, rows, widest in ((_("Parameters"), params, 22), (_("Metrics"), metrics, 32)):
+        click.echo(f"\n{title}")
+        for line in in_columns(rows, width, widest=widest):
+            click.echo(line)
     for requirement in document["requires"]:
         state = requirement["missing"] or _("there")
         click.echo(f"\n{_('Needs')} {requirement['name']}: {state}")

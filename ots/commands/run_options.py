@@ -105,7 +105,9 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--format", type=click.Choice(FORMATS), default="terminal", help=_("How to show the report.")
     ),
     click.option(
-        "--output", type=click.Path(path_type=Path), help=_("Write it to this file, not to stdout.")
+        "--output",
+        type=click.Path(path_type=Path),
+        help=_("Write it to this file, or into this folder, not to stdout."),
     ),
     click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a warning too.")),
     json_option,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ots.commands import exit_codes
-from ots.commands.output import CommandError, takes_colour, write_out
+from ots.commands.output import CommandError, print_json, takes_colour, write_out
 from ots.commands.run_options import RunOptions
 from ots.i18n import _, language
 from ots.model.report import Report
@@ -59,7 +59,7 @@ def deliver(document: str | bytes, output: Path | None) -> None:
 def show_result(result: Result, options: RunOptions) -> int:
     """Shows a finished run as asked and returns its exit code."""
     how = view()
-    deliver(render(result.report, options.format, how), options.output)
+    _write(result.report, options, how)
     if options.format == "terminal" and result.report.case.version is not None:
         click.echo(f"{_('HTML report')}: {write_page(result.report, how)}")
     codes = [exit_code(result.report, options)]
@@ -67,6 +67,21 @@ def show_result(result: Result, options: RunOptions) -> int:
         click.echo(_("The report was not stored: {reason}").format(reason=result.not_stored), err=True)
         codes.append(exit_codes.NOT_WRITTEN)
     return exit_codes.strongest(codes)
+
+
+def _write(report: Report, options: RunOptions, how: View) -> None:
+    """Writes the report where it was asked for; in a folder by number and case, and then it says the name."""
+    document = render(report, options.format, how)
+    if options.output is None or not options.output.is_dir():
+        deliver(document, options.output)
+        return
+    extension: str = importlib.import_module(f"ots.reports.{options.format}").FORMAT.extension
+    path = options.output / f"{report.seq}-{report.case.id}.{extension}"
+    deliver(document, path)
+    if options.as_json:
+        print_json({"report_id": report.report_id, "format": options.format, "path": str(path)})
+    else:
+        click.echo(path)
 
 
 def write_page(report: Report, how: View) -> Path:

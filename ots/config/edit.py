@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ots.config.layers import SettingsError, Stated, parse
-from ots.config.values import load, names
+from ots.config.values import listed, load, names
 from ots.config.whole_file import write_whole
 
 
@@ -16,8 +16,7 @@ def change(path: Path, name: str, value: str | None) -> None:
     """
     section, _, part = name.partition(".")
     if name not in names() and not (section == "vars" and part):
-        known = ", ".join(sorted(names()))
-        raise SettingsError(f"there is no setting {name!r}", f"There are: {known}.")
+        raise SettingsError(f"there is no setting {name!r}", f"There are: {listed()}.")
     if section == "vars" and not part:
         raise SettingsError("vars is a section", "Name one variable: vars.NAME.")
     try:
@@ -71,8 +70,11 @@ def _check(text: str, source: str, name: str, value: str | None) -> None:
         stated = parse(text.encode(), source)
     except SettingsError:
         raise beyond_us from None
-    load(stated)
     found = stated.get(name)
+    if found is not None:
+        # The text is a draft, so a place in it is no help: the value came with the command.
+        stated[name] = Stated(found.value, "")
+    load(stated)
     if (found is None) != (value is None) or (found is not None and str(found.value) != value):
         raise beyond_us
 

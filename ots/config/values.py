@@ -135,6 +135,11 @@ def names() -> dict[str, str]:
     return found
 
 
+def listed() -> str:
+    """All that can be asked for or set, in one line; `vars` is open."""
+    return ", ".join(f"{name}.NAME" if name == "vars" else name for name in names())
+
+
 def _variable(value: object) -> object:
     """A case's variable is put into the case as text, so a number of the settings becomes its text."""
     if isinstance(value, bool):
@@ -156,7 +161,7 @@ def _faults(error: ValidationError, stated: Mapping[str, Stated]) -> list[str]:
         name = ".".join(str(part) for part in fault["loc"][:2])
         section = name.partition(".")[0]
         entry = stated.get(name) or stated.get(section)
-        place = f"{entry.origin}: " if entry is not None else ""
+        place = f"{entry.origin}: " if entry is not None and entry.origin else ""
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             from difflib import get_close_matches

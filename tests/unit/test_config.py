@@ -16,7 +16,7 @@ from ots.config.agent import agent_id
 from ots.config.edit import change
 from ots.config.layers import parse
 from ots.config.secret import SecretError, SecretStore, variable_of
-from ots.config.values import load, names
+from ots.config.values import listed, load, names
 
 
 @pytest.fixture(autouse=True)
@@ -305,3 +305,20 @@ def test_user_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setenv(variable, value)
             assert str(place.user_data_dir()) == platformdirs.user_data_dir("ots", appauthor=False)
             assert str(place.user_settings().parent) == platformdirs.user_config_dir("ots", appauthor=False)
+
+
+def test_a_bad_value_is_told_by_its_setting(tmp_path: Path) -> None:
+    """Not by a line of a file that was never written."""
+    path = tmp_path / "user/ots/settings.yaml"
+    with pytest.raises(SettingsError) as fault:
+        change(path, "retention.max_size", "abc")
+    assert str(fault.value) == "retention.max_size: 'abc' is no size: write it like 10 MB"
+    assert not path.exists()
+
+
+def test_an_unknown_setting_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    """Variables among them, which have no closed list."""
+    with pytest.raises(SettingsError) as fault:
+        change(tmp_path / "settings.yaml", "no.such", "1")
+    assert listed() in fault.value.remedy
+    assert listed().endswith(", vars.NAME")

@@ -8,7 +8,9 @@ import pytest
 from rich.cells import cell_len
 
 from ots.model.report import Report
+from ots.reports import html
 from ots.reports.format import View
+from ots.reports.reading import Reader
 from ots.reports.terminal import render, step_line
 from tests.unit import sample_reports
 
@@ -169,3 +171,44 @@ def test_chinese_is_spoken_throughout() -> None:
     assert "丢包率" in text
     for english in ("measured", "no limits", "median", "via", "gateway", "report #", "Packet loss"):
         assert english not in text
+
+
+def test_a_long_failure_is_wrapped_and_not_cut() -> None:
+    """What decides often stands at the end of the text."""
+    made = sample_reports.office()
+    failed = next(step for step in made.steps if step.error is not None and step.verdict in ("fail", "error"))
+    assert failed.error is not None
+    long = (
+        "DNS server 127.0.0.1 did not answer www.example.org in 2 s on three attempts: nobody listens there"
+    )
+    failed.error.message = f"{long} (ICMP port unreachable)"
+    summary = flat(shown(made, 80)).partition("✘")[2] + flat(shown(made, 80))
+    assert summary.count(f"{long} (ICMP port unreachable)") >= 2
+    assert "…" not in flat(shown(made, 80)).partition("FAIL")[2].partition("report #")[0]
+
+
+def test_a_companion_without_load_claims_no_load() -> None:
+    """A step whose load never ran has idle figures: neither text nor page compares them with idle."""
+    made = sample_reports.office()
+    loaded = next(step for step in made.steps if step.during is not None)
+    assert "over idle" in flat(shown(made)) and "while down ran" in flat(shown(made))
+    loaded.reason = "no_load"
+    page = html.render(made, View(definitions=sample_reports.DEFINITIONS, language="en"))
+    for text in (flat(shown(made)), page if isinstance(page, str) else page.decode()):
+        assert "the loading step never ran" in text
+        assert "over idle" not in text and "more than idle" not in text
+        assert "while down ran" not in text
+
+
+def test_states_are_said_in_the_readers_words() -> None:
+    """A state's value and a fact of the method; what is no known word stays as it was."""
+    made = sample_reports.quick_ping()
+    row = made.steps[0].metrics[0]
+    row.method["schedule"] = "periodic"
+    row.method["socket"] = "odd_socket"
+    text = flat(shown(made, language="zh"))
+    assert "发送计划 周期" in text and "odd_socket" in text
+    reader = Reader(View(language="zh"))
+    assert reader.shown("open", "1") == "开放"
+    assert reader.shown({"open": 3, "closed": 1}, "1") == "开放 × 3, 关闭 × 1"
+    assert reader.shown("NOERROR", "1") == "NOERROR"
