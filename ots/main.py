@@ -43,6 +43,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if any(name in commands for commands in SECTIONS.values()):
             command: click.Command = importlib.import_module(f"ots.commands.{name}").command
+            _head_examples(command)
             return command
         from ots.commands.kind import kind_command
 
@@ -84,6 +85,13 @@ class LazyGroup(click.Group):
             hint = _("did you mean {name}?").format(name=near[0]) if near else _("see ots --help")
             message = _("no command or probe {name!r}").format(name=args[0])
             raise CommandError(f"{message}; {hint}") from None
+
+
+def _head_examples(command: click.Command) -> None:
+    """Puts the heading above the examples of a command, and of those below it, into the reader's language."""
+    command.help = (command.help or "").replace("\nExamples:\n", f"\n{_('Examples:')}\n")
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _head_examples(below)
 
 
 _LANGUAGE_GIVEN = "ots.language_given"

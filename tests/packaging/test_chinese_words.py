@@ -47,6 +47,13 @@ def test_the_help_of_a_kind_is_chinese(ots: CommandLine) -> None:
     assert "A target is" not in shown and "Examples" not in shown
 
 
+@pytest.mark.parametrize("command", [["run"], ["report"], ["cases", "check"], ["config"]])
+def test_examples_have_a_chinese_heading(ots: CommandLine, command: list[str]) -> None:
+    """Examples are the same in every language, what stands above them is not."""
+    shown = ots.run("--lang", "zh", *command, "--help").stdout
+    assert "示例：" in shown and "Examples" not in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
