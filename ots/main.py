@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from ots import __version__, i18n
-from ots.commands import exit_codes
+from ots.commands import exit_codes, nagios_style
 from ots.commands.click_words import translate_click
 from ots.commands.index import KINDS, SECTIONS
 from ots.commands.output import CommandError, has_spoken, report_error
@@ -177,6 +177,7 @@ def _warn_of_language() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    report = nagios_style.report_error if nagios_style.asked(arguments) else report_error
     as_json = "--json" in arguments
     try:
         result: Any = cli.main(arguments, prog_name="ots", standalone_mode=False)
@@ -184,12 +185,12 @@ def _run(arguments: list[str]) -> int:
         return leaving.exit_code
     except (click.Abort, KeyboardInterrupt):
         ended = CommandError(_("interrupted"), exit_code=exit_codes.INTERRUPTED)
-        return report_error(ended, as_json=as_json and not has_spoken())
+        return report(ended, as_json=as_json and not has_spoken())
     except _Terminated:
         ended = CommandError(_("terminated"), exit_code=exit_codes.TERMINATED)
-        return report_error(ended, as_json=as_json and not has_spoken())
+        return report(ended, as_json=as_json and not has_spoken())
     except click.ClickException as error:
-        return report_error(error, as_json=as_json)
+        return report(error, as_json=as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.PASS
@@ -197,12 +198,12 @@ def _run(arguments: list[str]) -> int:
         from ots.config import SettingsError
 
         if isinstance(error, SettingsError):
-            return report_error(CommandError(str(error), remedy=error.remedy), as_json=as_json)
+            return report(CommandError(str(error), remedy=error.remedy), as_json=as_json)
         logging.getLogger("ots").debug("internal error", exc_info=True)
         failure = CommandError(
             _("internal error: {kind}: {text}").format(kind=type(error).__name__, text=error),
             exit_code=exit_codes.INTERNAL,
             remedy=_("run it again with -vv to see where, and report it"),
         )
-        return report_error(failure, as_json=as_json)
+        return report(failure, as_json=as_json)
     return result if isinstance(result, int) else exit_codes.PASS

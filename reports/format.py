@@ -1,17 +1,22 @@
 """The contract of a report format: one module is one format.
 
-A module `ots.reports.NAME` exposes `FORMAT` and `render(report, view)`, which returns text, or bytes where
-`FORMAT.binary` is true. Rendering is pure: the same report and view give the same document.
+A module `ots.reports.NAME` (with `_` for the name's `-`) exposes `FORMAT` and `render(report, view)`, which
+returns text, or bytes where `FORMAT.binary` is true. Rendering is pure: the same report and view give the
+same document.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ots.model.metric import MetricDef
 from ots.model.report import Report
+
+NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios")
+"""Every format, by the name that people type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +50,9 @@ class Renderer(Protocol):
     FORMAT: Format
 
     def render(self, report: Report, view: View) -> str | bytes: ...
+
+
+def renderer(name: str) -> Renderer:
+    """The module of one of NAMES; imported when it is needed, for some take long."""
+    module: Renderer = importlib.import_module(f"ots.reports.{name.replace('-', '_')}")
+    return module

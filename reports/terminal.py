@@ -39,13 +39,13 @@ def render(report: Report, view: View) -> str:
         lines = [*_head(report, reader, width), *where, *_steps(report, reader, width)]
     lines += _verdict(report, reader, width, single=single)
     lines += _next(report, reader, width, single=single)
-    return _printed(lines, view, width)
+    return printed(lines, view, width)
 
 
 def step_line(step: Step, view: View, *, report: Report | None = None, name_width: int = 0) -> str:
     """One step that has ended, as `render` prints it; for showing it while the run goes on."""
     width = _width(view)
-    return _printed(_step(step, report, Reader(view), width, name_width), view, width)
+    return printed(_step(step, report, Reader(view), width, name_width), view, width)
 
 
 def _width(view: View) -> int:
@@ -139,7 +139,8 @@ def _next(report: Report, reader: Reader, width: int, *, single: bool) -> list[T
     return flow(pieces, width)
 
 
-def _printed(lines: list[Text], view: View, width: int) -> str:
+def printed(lines: list[Text], view: View, width: int) -> str:
+    """Styled lines as the text of a terminal: with colours or without, and without trailing spaces."""
     out = io.StringIO()
     console = Console(
         file=out,

@@ -13,7 +13,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "Start test peers on loopback, measure against them, write the HTML report.",
     },
     "Reports": {
-        "report": "List, show, export and delete reports.",
+        "report": "List, show, export, compare and delete reports.",
         "job": "Whose work this is: start, note, finish a job.",
     },
     "This machine": {

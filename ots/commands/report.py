@@ -1,10 +1,8 @@
-"""`ots report`: list, show, export, verify and delete reports."""
+"""`ots report`: list, show, export, compare, combine, verify and delete reports."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,8 @@ import click
 
 from ots.commands import exit_codes, report_list
 from ots.commands.output import CommandError, json_option, print_json
+from ots.commands.report_compare import combine_command, diff_command
+from ots.commands.report_shelf import moment, open_shelf, the
 from ots.i18n import _
 from ots.store import Entry, Shelf, StoreError
 
@@ -35,12 +35,19 @@ Examples:
   ots report show last
   ots report show -2
   ots report export 412 --format html --output 412.html
+  ots report export last --format junit --output results.xml
+  ots report diff 409 412
+  ots report combine --case office-broadband --since 7d --format csv --output week.csv
 """
 
 
-@click.group("report", help=_("List, show, export and delete reports.") + "\n\n" + _EXAMPLES)
+@click.group("report", help=_("List, show, export, compare and delete reports.") + "\n\n" + _EXAMPLES)
 def command() -> None:
     pass
+
+
+command.add_command(diff_command)
+command.add_command(combine_command)
 
 
 @command.command("list", help=_("What was measured, the newest first; yours and the service's."))
@@ -69,10 +76,10 @@ def list_command(
     terminal = sys.stdout.isatty() and not as_json
     if limit is None and terminal and not everything:
         limit = _ON_A_SCREEN
-    with _shelf() as shelf:
+    with open_shelf() as shelf:
         record = None if job is None else _job(job)
         job = job if record is None else record.id
-        found = shelf.list(since=_moment(since), verdict=verdict, job=job, limit=limit)
+        found = shelf.list(since=moment(since), verdict=verdict, job=job, limit=limit)
     if as_json:
         print_json({"reports": report_list.documents(found)})
         return
@@ -98,8 +105,8 @@ def list_command(
 def show_command(reference: str, as_json: bool) -> None:
     from ots.commands.showing import deliver, render, view
 
-    with _shelf() as shelf:
-        entry = _the(shelf, reference)
+    with open_shelf() as shelf:
+        entry = the(shelf, reference)
         store = shelf.store_of(entry)
         if as_json:
             deliver(store.document(entry), None)
@@ -116,7 +123,7 @@ def show_command(reference: str, as_json: bool) -> None:
     metavar="NAME",
     default="html",
     show_default=True,
-    help=_("html, json, terminal …"),
+    help=_("html, json, junit, csv, csv-samples, markdown, nagios, terminal."),
 )
 @click.option(
     "--output",
@@ -128,8 +135,8 @@ def export_command(reference: str, format_name: str, output: Path | None, as_jso
     from ots.commands.showing import deliver, view
 
     format_name = _known_format(format_name)
-    with _shelf() as shelf:
-        entry = _the(shelf, reference)
+    with open_shelf() as shelf:
+        entry = the(shelf, reference)
         document, extension = _rendered(shelf, entry, format_name, view(width=100, colour=False))
     if output is not None and str(output) == "-":
         deliver(document, None)
@@ -150,8 +157,8 @@ def export_command(reference: str, format_name: str, output: Path | None, as_jso
 @json_option
 def verify_command(references: tuple[str, ...], as_json: bool) -> int:
     checked: list[dict[str, Any]] = []
-    with _shelf() as shelf:
-        entries = [_the(shelf, text) for text in references] if references else list(shelf.list())
+    with open_shelf() as shelf:
+        entries = [the(shelf, text) for text in references] if references else list(shelf.list())
         for entry in entries:
             if not entry.running:
                 checked.append(
@@ -179,9 +186,9 @@ def delete_command(references: tuple[str, ...], before: str | None, yes: bool, a
         raise CommandError(
             _("name the reports to delete, or say --before TIME"), remedy=_("ots report delete 412 --yes")
         )
-    with _shelf() as shelf:
-        chosen = {entry.report_id: entry for entry in (_the(shelf, text) for text in references)}
-        limit = _moment(before)
+    with open_shelf() as shelf:
+        chosen = {entry.report_id: entry for entry in (the(shelf, text) for text in references)}
+        limit = moment(before)
         if limit is not None:
             old = (entry for entry in shelf.list() if entry.start < limit and not entry.running)
             chosen |= {entry.report_id: entry for entry in old}
@@ -218,16 +225,6 @@ def last_lines(count: int) -> list[str]:
     return report_list.lines(found, width=None if width is None else width - 2, colour=terminal)
 
 
-@contextmanager
-def _shelf() -> Iterator[Shelf]:
-    """The stores, with their failures as the command line says them."""
-    try:
-        with Shelf.open() as shelf:
-            yield shelf
-    except StoreError as error:
-        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
-
-
 def _job(job: str) -> JobRecord | None:
     """What is known of a job beside its reports; the open one where no id was given."""
     from ots.config import data_dir
@@ -239,67 +236,32 @@ def _job(job: str) -> JobRecord | None:
     return jobs.current if job == _OPEN_JOB else jobs.find(job)
 
 
-def _the(shelf: Shelf, reference: str) -> Entry:
-    try:
-        return shelf.get(reference)
-    except ValueError as error:
-        raise CommandError(str(error), remedy=_("ots report list shows what there is")) from None
-    except StoreError as error:
-        raise CommandError(str(error), remedy=error.remedy) from None
-
-
 def _width(terminal: bool) -> int | None:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns if terminal else None
 
 
-def _moment(text: str | None) -> str | None:
-    """A stamp in UTC from a date or time (in the reader's zone unless it names one), or from an age."""
-    if text is None:
-        return None
-    from datetime import UTC, datetime, timedelta
-
-    from ots.units import UnitError, parse
-
-    try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        try:
-            moment = datetime.now(UTC) - timedelta(seconds=parse(text, "duration"))
-        except (UnitError, OverflowError):
-            raise CommandError(
-                _("{text!r} is neither a date, a time nor an age").format(text=text),
-                remedy=_("write 2026-03-01, '2026-03-01 14:00', 2h or 3d"),
-            ) from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def _known_format(name: str) -> str:
-    from importlib.util import find_spec
+    from ots.reports.format import NAMES
 
-    if name.isidentifier() and not name.startswith("_") and find_spec(f"ots.reports.{name}") is not None:
-        from importlib import import_module
-
-        if hasattr(import_module(f"ots.reports.{name}"), "FORMAT"):
-            return name
+    if name in NAMES:
+        return name
     raise CommandError(
         _("there is no report format {name!r}").format(name=name),
-        remedy=_("html, json and terminal are there"),
+        remedy=_("the formats are: {names}").format(names=", ".join(NAMES)),
     )
 
 
 def _rendered(shelf: Shelf, entry: Entry, format_name: str, how: View) -> tuple[str | bytes, str]:
     """The document and its file extension; JSON is what was stored, byte for byte."""
-    from importlib import import_module
-
-    from ots.commands.showing import render
+    from ots.reports.format import renderer
 
     store = shelf.store_of(entry)
     if format_name == "json":
         return store.document(entry), "json"
-    extension: str = import_module(f"ots.reports.{format_name}").FORMAT.extension
-    return render(store.report(entry), format_name, how), extension
+    module = renderer(format_name)
+    return module.render(store.report(entry), how), module.FORMAT.extension
 
 
 def _damage(shelf: Shelf, entry: Entry) -> str | None:

@@ -23,6 +23,8 @@ Examples:
   ots run office.yaml --plan
   ots run office.yaml --every '30 s' --for '2 h' --job HZ-117
   ots run office.yaml --format html --output office.html
+  ots run office.yaml --format junit --output results.xml
+  ots run office.yaml --exit-style nagios
 """
 
 
@@ -39,6 +41,8 @@ def command(
     options = gather(**rest)
     if len(cases) > 1 and options.output is not None:
         raise CommandError(_("--output takes the report of one case; run them one by one"))
+    if len(cases) > 1 and options.nagios:
+        raise CommandError(_("--exit-style nagios has one status for one case; run them one by one"))
     from ots.session.prepare import prepare
 
     with case_errors():

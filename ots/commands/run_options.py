@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from ots.commands import nagios_style
 from ots.commands.output import CommandError, json_option
 from ots.i18n import _
+from ots.reports.format import NAMES
 from ots.units import Dimension, UnitError, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-FORMATS = ("terminal", "json", "html")
-
 
 MAX_JOB_ID = 100
 
@@ -89,6 +88,7 @@ class RunOptions:
     output: Path | None
     warn_as_fail: bool
     as_json: bool
+    nagios: bool
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -101,15 +101,19 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option("--max-data", type=Quantity("size"), help=_("Move no more than this, e.g. '200 MB'.")),
     click.option("--every", type=Quantity("duration"), help=_("Repeat this often, e.g. '30 s' …")),
     click.option("--for", "duration", type=Quantity("duration"), help=_("… for so long, e.g. '2 h'.")),
-    click.option(
-        "--format", type=click.Choice(FORMATS), default="terminal", help=_("How to show the report.")
-    ),
+    click.option("--format", type=click.Choice(NAMES), default="terminal", help=_("How to show the report.")),
     click.option(
         "--output",
         type=click.Path(path_type=Path),
         help=_("Write it to this file, or into this folder, not to stdout."),
     ),
     click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a warning too.")),
+    click.option(
+        "--exit-style",
+        type=click.Choice(nagios_style.STYLES),
+        default="ots",
+        help=_("nagios: print a status line with performance data, exit with 0, 1, 2 or 3."),
+    ),
     json_option,
 )
 
@@ -131,9 +135,13 @@ def gather(
     format: str,
     output: Path | None,
     warn_as_fail: bool,
+    exit_style: str,
     as_json: bool,
 ) -> RunOptions:
     """The options as one object; refuses what does not go together."""
+    nagios = exit_style == "nagios"
+    if nagios and (as_json or (format != "terminal" and output is None)):
+        raise CommandError(_("--exit-style nagios prints its own line: give the other format an --output"))
     if (every is None) != (duration is None):
         raise CommandError(_("--every and --for go together: --every '30 s' --for '2 h'"))
     if every is not None and every <= 0:
@@ -148,4 +156,5 @@ def gather(
         output=output,
         warn_as_fail=warn_as_fail,
         as_json=as_json,
+        nagios=nagios,
     )

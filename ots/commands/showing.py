@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ots.commands.output import CommandError, print_json, takes_colour, write_ou
 from ots.commands.run_options import RunOptions
 from ots.i18n import _, language
 from ots.model.report import Report
-from ots.reports.format import Renderer, View
+from ots.reports.format import View, renderer
 from ots.session.execute import Result
 
 
@@ -33,8 +32,7 @@ def view(*, width: int | None = None, colour: bool | None = None) -> View:
 
 def render(report: Report, format_name: str, how: View) -> str | bytes:
     """The report in one of the built-in formats."""
-    renderer: Renderer = importlib.import_module(f"ots.reports.{format_name}")
-    return renderer.render(report, how)
+    return renderer(format_name).render(report, how)
 
 
 def deliver(document: str | bytes, output: Path | None) -> None:
@@ -59,6 +57,8 @@ def deliver(document: str | bytes, output: Path | None) -> None:
 def show_result(result: Result, options: RunOptions) -> int:
     """Shows a finished run as asked and returns its exit code."""
     how = view()
+    if options.nagios:
+        return _show_status(result, options, how)
     _write(result.report, options, how)
     if options.format == "terminal" and result.report.case.version is not None:
         click.echo(f"{_('HTML report')}: {write_page(result.report, how)}")
@@ -69,19 +69,31 @@ def show_result(result: Result, options: RunOptions) -> int:
     return exit_codes.strongest(codes)
 
 
+def _show_status(result: Result, options: RunOptions, how: View) -> int:
+    """Prints the status for a monitoring system and returns its code; the report goes to --output."""
+    from ots.reports import nagios
+
+    if options.output is not None:
+        _write(result.report, options, how)
+    deliver(nagios.render(result.report, how, warn_as_fail=options.warn_as_fail), None)
+    if result.not_stored is not None:
+        click.echo(_("The report was not stored: {reason}").format(reason=result.not_stored), err=True)
+    return nagios.state_of(result.report, warn_as_fail=options.warn_as_fail)
+
+
 def _write(report: Report, options: RunOptions, how: View) -> None:
     """Writes the report where it was asked for; in a folder by number and case, and then it says the name."""
     document = render(report, options.format, how)
     if options.output is None or not options.output.is_dir():
         deliver(document, options.output)
         return
-    extension: str = importlib.import_module(f"ots.reports.{options.format}").FORMAT.extension
+    extension = renderer(options.format).FORMAT.extension
     path = options.output / f"{report.seq}-{report.case.id}.{extension}"
     deliver(document, path)
     if options.as_json:
         print_json({"report_id": report.report_id, "format": options.format, "path": str(path)})
     else:
-        click.echo(path)
+        click.echo(path, err=options.nagios)
 
 
 def write_page(report: Report, how: View) -> Path:

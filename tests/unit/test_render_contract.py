@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -11,18 +10,12 @@ import msgspec
 import pytest
 
 from ots.model.report import Report
-from ots.reports.format import Format, Renderer, View
+from ots.reports.format import NAMES, Format, View, renderer
 from ots.schema.report import ReportError, read_report, report_schema, upgraded
 from tests.unit import sample_reports
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-1.0.0.json"
-FORMATS = ("json", "terminal", "html")
-
-
-def renderer(name: str) -> Renderer:
-    """A format's module."""
-    module: Renderer = importlib.import_module(f"ots.reports.{name}")
-    return module
+FORMATS = NAMES
 
 
 @pytest.mark.parametrize("name", FORMATS)
