@@ -82,14 +82,18 @@ def mismatches(first: Definition, second: Definition) -> list[Mismatch]:
     return [Mismatch(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
-def other_port(first: Mapping[str, str], second: Mapping[str, str]) -> Mismatch | None:
-    """The labels if nothing but a port differs: a test peer took another, or it is another service."""
-    if first.keys() != second.keys() or first == second:
-        return None
-    different = [name for name in first if first[name] != second[name]]
-    if any(_without_port(first[name]) != _without_port(second[name]) for name in different):
-        return None
-    return Mismatch("port", first[different[0]], second[different[0]])
+def without_ports(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Labels with the ports of their targets left out."""
+    return tuple(sorted((name, _without_port(value)) for name, value in labels.items()))
+
+
+def other_port(first: Mapping[str, str], second: Mapping[str, str]) -> Mismatch:
+    """The first label in which two sets differ by nothing but a port.
+
+    Perhaps a test peer took another port and perhaps it is another service: that can't be known.
+    """
+    name = next(name for name in first if first[name] != second[name])
+    return Mismatch("port", first[name], second[name])
 
 
 def _without_port(text: str) -> str:

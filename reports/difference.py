@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
-from ots.model.metric import Better, Metric, StatValue
+from ots.model.metric import Better, Metric, Series, StatValue
 from ots.model.outcome import Verdict
 from ots.model.report import Report, Step
 from ots.reports import definition
@@ -22,6 +23,19 @@ Direction = Literal["better", "worse", "changed", "same", "unclear"]
 """
 
 _TESTED_AS_A_WHOLE = ("median", "value", "mean")
+
+
+_Place = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric's key and labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """One run's metric, the step it belongs to, and the observations behind it."""
+
+    step: Step
+    metric: Metric
+    samples: list[float]
 
 
 class Reference(msgspec.Struct, kw_only=True):
@@ -129,14 +143,15 @@ def compare(first: Report, second: Report, reader: Reader) -> Difference:
 
 
 def _compare_step(step: Step, other: Step, reader: Reader, result: Difference) -> None:
-    theirs = list(other.metrics)
+    theirs = {_place(metric): metric for metric in other.metrics}
+    ours, others = _observations(step), _observations(other)
     unmatched: list[Metric] = []
     for metric in reader.declared(step.metrics):
-        twin = next((each for each in theirs if _same_place(each, metric)), None)
+        place = _place(metric)
+        twin = theirs.pop(place, None)
         if twin is None:
             unmatched.append(metric)
             continue
-        theirs.remove(twin)
         facts = definition.mismatches(definition.of_metric(metric), definition.of_metric(twin))
         if facts:
             refusal = Refusal(
@@ -144,27 +159,40 @@ def _compare_step(step: Step, other: Step, reader: Reader, result: Difference) -
             )
             result.not_compared.append(refusal)
         elif not metric.key.endswith("_timestamp"):
-            result.changes += _changes((step, metric), (other, twin), reader)
-    result.not_compared += _unmatched(step.key, unmatched, theirs)
+            first = _Figure(step, metric, ours.get(place, []))
+            result.changes += _changes(first, _Figure(other, twin, others.get(place, [])), reader)
+    result.not_compared += _unmatched(step.key, unmatched, list(theirs.values()))
 
 
-def _same_place(one: Metric, other: Metric) -> bool:
-    return one.key == other.key and one.labels == other.labels
+def _place(row: Metric | Series) -> _Place:
+    return row.key, tuple(sorted(row.labels.items()))
 
 
-def _unmatched(step: str, ours: Sequence[Metric], theirs: list[Metric]) -> Iterator[Refusal]:
+def _observations(step: Step) -> dict[_Place, list[float]]:
+    """The numbers behind the step's figures, as far as they are in the report."""
+    return {
+        _place(series): [float(value) for value in series.v if isinstance(value, int | float)]
+        for series in step.series
+        if is_numeric(series)
+    }
+
+
+def _unmatched(step: str, ours: Sequence[Metric], theirs: Sequence[Metric]) -> Iterator[Refusal]:
     """Metrics without a twin: in pairs where only the port is another, else each by itself."""
-    for metric in ours:
-        alike = [each for each in theirs if each.key == metric.key]
-        ports = ((each, definition.other_port(metric.labels, each.labels)) for each in alike)
-        found = next(((each, port) for each, port in ports if port is not None), None)
-        if found is None:
-            yield _only(step, metric, "labels" if alike else "only_in_a")
-        else:
-            theirs.remove(found[0])
-            yield Refusal(step=step, metric=metric.key, labels=metric.labels, reason="port", facts=[found[1]])
+    waiting: dict[_Place, list[Metric]] = {}
     for metric in theirs:
-        yield _only(step, metric, "only_in_b")
+        waiting.setdefault((metric.key, definition.without_ports(metric.labels)), []).append(metric)
+    keys = {metric.key for metric in theirs}
+    for metric in ours:
+        alike = waiting.get((metric.key, definition.without_ports(metric.labels)))
+        if not alike:
+            yield _only(step, metric, "labels" if metric.key in keys else "only_in_a")
+            continue
+        facts = [definition.other_port(metric.labels, alike.pop(0).labels)]
+        yield Refusal(step=step, metric=metric.key, labels=metric.labels, reason="port", facts=facts)
+    for rest in waiting.values():
+        for metric in rest:
+            yield _only(step, metric, "only_in_b")
 
 
 def _only(step: str, metric: Metric | None, reason: Literal["only_in_a", "only_in_b", "labels"]) -> Refusal:
@@ -172,14 +200,14 @@ def _only(step: str, metric: Metric | None, reason: Literal["only_in_a", "only_i
     return Refusal(step=step, metric=key, labels=labels, reason=reason, facts=[])
 
 
-def _changes(first: tuple[Step, Metric], second: tuple[Step, Metric], reader: Reader) -> Iterator[Change]:
+def _changes(first: _Figure, second: _Figure, reader: Reader) -> Iterator[Change]:
     """The metric's headline, p95 where both have it, and every statistic that either run judged."""
-    metric, twin = first[1], second[1]
+    metric, twin = first.metric, second.metric
     declared = reader.definition(metric.key)
     main = headline(metric, declared)[0]
     judged = [
         threshold.stat
-        for step in (first[0], second[0])
+        for step in (first.step, second.step)
         for threshold in step.thresholds
         if threshold.metric == metric.key
     ]
@@ -190,19 +218,17 @@ def _changes(first: tuple[Step, Metric], second: tuple[Step, Metric], reader: Re
             yield _change(first, second, stat, better, is_main=stat == main)
 
 
-def _change(
-    first: tuple[Step, Metric], second: tuple[Step, Metric], stat: str, better: Better, *, is_main: bool
-) -> Change:
+def _change(first: _Figure, second: _Figure, stat: str, better: Better, *, is_main: bool) -> Change:
     a, b = _side(first, stat, is_main), _side(second, stat, is_main)
     finding = _finding(first, second, stat, a, b)
     before, after = _number(a.value), _number(b.value)
     difference = None if before is None or after is None else after - before
     return Change(
-        step=first[0].key,
-        metric=first[1].key,
-        labels=first[1].labels,
+        step=first.step.key,
+        metric=first.metric.key,
+        labels=first.metric.labels,
         stat=stat,
-        unit=first[1].unit,
+        unit=first.metric.unit,
         better=better,
         headline=is_main,
         a=a,
@@ -216,13 +242,13 @@ def _change(
     )
 
 
-def _side(where: tuple[Step, Metric], stat: str, is_main: bool) -> Side:
-    metric = where[1]
+def _side(figure: _Figure, stat: str, is_main: bool) -> Side:
+    metric = figure.metric
     value = metric.stats.get(stat)
     low, high = _number(metric.stats.get("ci95_low")), _number(metric.stats.get("ci95_high"))
     bounds = None if low is None or high is None or not is_main else (low, high)
     if not is_main and stat in distribution.PERCENTILES:
-        bounds = interval.of_percentile(sorted(_samples(*where)), distribution.PERCENTILES[stat])
+        bounds = interval.of_percentile(sorted(figure.samples), distribution.PERCENTILES[stat])
     return Side(
         value=value,
         n=metric.n,
@@ -233,31 +259,20 @@ def _side(where: tuple[Step, Metric], stat: str, is_main: bool) -> Side:
     )
 
 
-def _finding(first: tuple[Step, Metric], second: tuple[Step, Metric], stat: str, a: Side, b: Side) -> Finding:
+def _finding(first: _Figure, second: _Figure, stat: str, a: Side, b: Side) -> Finding:
     """By the rule of ots.stats.comparison: counts, else samples, else intervals."""
     before, after = _number(a.value), _number(b.value)
     if before is None or after is None:
         return comparison.CANT_TELL
-    if first[1].key.endswith("_ratio"):
+    if first.metric.key.endswith("_ratio"):
         hits = comparison.hits_of(before, a.n, a.ci95), comparison.hits_of(after, b.n, b.ci95)
         if hits[0] is not None and hits[1] is not None:
             return comparison.of_ratios((hits[0], a.n), (hits[1], b.n))
-    if first[1].type in ("sample", "attempt", "series") and stat in _TESTED_AS_A_WHOLE:
-        found = comparison.of_samples(_samples(*first), _samples(*second))
+    if first.metric.type in ("sample", "attempt", "series") and stat in _TESTED_AS_A_WHOLE:
+        found = comparison.of_samples(first.samples, second.samples)
         if found.different is not None:
             return found
     return comparison.of_intervals(a.ci95, b.ci95)
-
-
-def _samples(step: Step, metric: Metric) -> list[float]:
-    """The observations behind a figure; none where they are not in the report or are no numbers."""
-    return [
-        float(value)
-        for series in step.series
-        if series.key == metric.key and series.labels == metric.labels and is_numeric(series)
-        for value in series.v
-        if isinstance(value, int | float)
-    ]
 
 
 def _direction(a: Side, b: Side, finding: Finding, better: Better) -> Direction:

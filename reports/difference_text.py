@@ -107,7 +107,7 @@ def _change(change: Change, reader: Reader, width: int) -> list[Text]:
 def _value(side: Side, change: Change, reader: Reader) -> str:
     if side.value is None:
         return f"{MISSING} ({reader.reason(side.reason or 'not_measured')})"
-    return shown(side.value, change.unit, change.metric)
+    return reader.shown(side.value, change.unit, change.metric)
 
 
 def _by(change: Change) -> str:

@@ -10,7 +10,7 @@ from ots.model.report import Report, Step, ThresholdResult
 from ots.reports import attachment, limit, words
 from ots.reports.format import Format, View
 from ots.reports.plain import plain
-from ots.reports.quantity import MISSING, duration, shown, span
+from ots.reports.quantity import MISSING, duration, span
 from ots.reports.reading import Reader, decisive_judgement
 from ots.reports.why import why
 
@@ -88,7 +88,7 @@ def _limit(step: Step, threshold: ThresholdResult, reader: Reader) -> Iterator[l
     )
     near = limit.telling(threshold)
     bound = None if near is None else limit.number(near[1], threshold.unit, threshold.metric)
-    value = shown(threshold.value, threshold.unit, threshold.metric, limit=bound)
+    value = reader.shown(threshold.value, threshold.unit, threshold.metric, limit=bound)
     if threshold.value is None and threshold.reason is not None:
         value = f"{MISSING} ({reader.reason(threshold.reason)})"
     ci95 = None if decisive is None else decisive.ci95
