@@ -259,6 +259,7 @@ STATE_WORDS = {
     "socket": N_("value: socket"),
     "duration": N_("value: duration"),
     "size": N_("value: size"),
+    "data_budget": N_("value: data_budget"),
     "end_of_file": N_("value: end_of_file"),
     "none": N_("value: none"),
     "auto": N_("value: auto"),

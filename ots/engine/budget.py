@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ots import units
+from ots.i18n import N_
 from ots.model.report import DataUse, Error
 from ots.probe import Estimate, Failed
+
+_REMEDY = N_("raise --max-data, or ask for less")
 
 
 class DataBudget:
@@ -28,7 +31,7 @@ class DataBudget:
                 "transfer",
                 "DATA_BUDGET",
                 f"the data budget of {_bytes(self.use.limit_bytes)} is used up",
-                remedy="raise --max-data, or ask for less",
+                remedy=_REMEDY,
             )
 
     def refusal(self, estimate: Estimate) -> Error | None:
@@ -43,7 +46,7 @@ class DataBudget:
             phase="config",
             code="DATA_BUDGET",
             message=f"needs up to {_bytes(needed)}, and {_bytes(self.left)} are left of the data budget",
-            remedy="raise --max-data, or ask for less",
+            remedy=_REMEDY,
         )
 
 
