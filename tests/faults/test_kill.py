@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,12 +34,23 @@ KILLS = 50
 
 
 @pytest.fixture
-def listener() -> Any:
-    """A real listening socket of this process; the kernel completes the handshakes."""
-    import socket
-
+def listener() -> Iterator[int]:
+    """The port of a server that takes every connection: left untaken, so many would fill its queue."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
-        yield server.getsockname()[1]
+        thread = threading.Thread(target=_take_all, args=(server,))
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _take_all(server: socket.socket) -> None:
+    """Accepts and hangs up until the listening socket is shut down."""
+    with contextlib.suppress(OSError):
+        while True:
+            server.accept()[0].close()
 
 
 @pytest.fixture
