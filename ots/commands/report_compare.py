@@ -132,7 +132,11 @@ def combine_command(
         deliver(combination_text.csv(found, how), output)
     else:
         deliver(combination_text.render(found, how, everything=everything), output)
-    return exit_codes.PASS if found.rows else exit_codes.NOTHING_MEASURED
+    if found.rows:
+        return exit_codes.PASS
+    if format_name == "csv" and not as_json:
+        click.echo(_("nothing could be combined; without --format csv it is said why"), err=True)
+    return exit_codes.NOTHING_MEASURED
 
 
 def _chosen(
