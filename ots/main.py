@@ -166,7 +166,22 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     i18n.choose()
     translate_click()
     _warn_of_language()
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    _let_go_of_stdout()
+    sys.exit(code)
+
+
+def _let_go_of_stdout() -> None:
+    """Python flushes stdout once more as it ends, and a failure there would change the exit code.
+
+    That it can't be written has been told by then.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn_of_language() -> None:
