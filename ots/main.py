@@ -21,7 +21,7 @@ from ots import __version__, i18n
 from ots.commands import exit_codes, nagios_style
 from ots.commands.click_words import translate_click
 from ots.commands.index import KINDS, SECTIONS
-from ots.commands.output import CommandError, has_spoken, report_error
+from ots.commands.output import CommandError, has_spoken, report_error, stdout_fault
 from ots.i18n import N_, _
 
 _MEASURE = N_("Measure now (ots KIND TARGET)")
@@ -210,6 +210,9 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.PASS
     except Exception as error:
+        fault = stdout_fault() if isinstance(error, OSError) else None
+        if fault is not None:
+            return report(fault, as_json=as_json)
         from ots.config import SettingsError
 
         if isinstance(error, SettingsError):

@@ -2,21 +2,37 @@
 
 A module `ots.reports.NAME` (with `_` for the name's `-`) exposes `FORMAT` and `render(report, view)`, which
 returns text, or bytes where `FORMAT.binary` is true. Rendering is pure: the same report and view give the
-same document.
+same document. A report that has no such form raises `CannotRender`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ots.model.metric import MetricDef
-from ots.model.report import Report
+if TYPE_CHECKING:
+    from ots.model.metric import MetricDef
+    from ots.model.report import Report
 
-NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios")
+NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios", "har")
 """Every format, by the name that people type."""
+
+BINARY = frozenset({"pdf"})
+"""Formats that are no text; known here so that a module need not be imported to ask."""
+
+_EXTRAS = {"pdf": "weasyprint"}
+"""Formats that need the extra of their own name, and the module that it brings."""
+
+
+class CannotRender(Exception):
+    """This report has no such form, or this installation can't make it; `remedy` says what to do."""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +51,15 @@ class View:
 
     `definitions` maps metric keys to what the installed probes declare, in the order of declaration: the
     first metrics of a probe are its headline. A report may hold metrics that are not in it. `width` counts
-    columns of a terminal; None where there is none.
+    columns of a terminal; None where there is none. `artifacts` holds the files beside the report by their
+    SHA-256 in hex; those that are not at hand are not in it, and then the document says so.
     """
 
     definitions: Mapping[str, MetricDef] = field(default_factory=dict)
     language: str = "en"
     width: int | None = None
     colour: bool = False
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Renderer(Protocol):
@@ -56,3 +74,9 @@ def renderer(name: str) -> Renderer:
     """The module of one of NAMES; imported when it is needed, for some take long."""
     module: Renderer = importlib.import_module(f"ots.reports.{name.replace('-', '_')}")
     return module
+
+
+def missing_extra(name: str) -> str | None:
+    """The extra of this distribution that a format needs and that is not installed; None if all is there."""
+    module = _EXTRAS.get(name)
+    return name if module is not None and importlib.util.find_spec(module) is None else None

@@ -76,10 +76,25 @@ def write_out(data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CommandError(
-            _("cannot write {path}: {reason}").format(path="stdout", reason=error.strerror or error),
-            exit_code=exit_codes.NOT_WRITTEN,
-        ) from None
+        raise _not_written(error) from None
+
+
+def stdout_fault() -> CommandError | None:
+    """What keeps stdout from taking what waits to be written there; None if it took all."""
+    if sys.stdout is None:
+        return None
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _not_written(error)
+    return None
+
+
+def _not_written(error: OSError) -> CommandError:
+    return CommandError(
+        _("cannot write {path}: {reason}").format(path="stdout", reason=error.strerror or error),
+        exit_code=exit_codes.NOT_WRITTEN,
+    )
 
 
 def print_json(document: Any) -> None:

@@ -11,8 +11,10 @@ import click
 from ots.commands import exit_codes, report_list
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.report_compare import combine_command, diff_command
-from ots.commands.report_shelf import moment, open_shelf, the
+from ots.commands.report_shelf import moment, the
+from ots.commands.store_errors import open_shelf
 from ots.i18n import _
+from ots.reports.format import NAMES
 from ots.store import Entry, Shelf, StoreError
 
 if TYPE_CHECKING:
@@ -109,10 +111,10 @@ def show_command(reference: str, as_json: bool) -> None:
         entry = the(shelf, reference)
         store = shelf.store_of(entry)
         if as_json:
-            deliver(store.document(entry), None)
+            deliver(store.document(entry).decode(), None)
             return
         report = store.report(entry)
-    deliver(render(report, "terminal", view()), None)
+    deliver(render(report, "terminal", view(), folder=entry.folder), None)
 
 
 @command.command("export", help=_("Write one report in some format."), context_settings=_NUMBERS_LIKE_OPTIONS)
@@ -123,7 +125,7 @@ def show_command(reference: str, as_json: bool) -> None:
     metavar="NAME",
     default="html",
     show_default=True,
-    help=_("html, json, junit, csv, csv-samples, markdown, nagios, terminal."),
+    help=", ".join(NAMES) + ".",
 )
 @click.option(
     "--output",
@@ -132,13 +134,16 @@ def show_command(reference: str, as_json: bool) -> None:
 )
 @json_option
 def export_command(reference: str, format_name: str, output: Path | None, as_json: bool) -> None:
+    from ots.commands.run_options import check_format
     from ots.commands.showing import deliver, view
 
     format_name = _known_format(format_name)
+    to_stdout = output is not None and str(output) == "-"
+    check_format(format_name, None if to_stdout else Path(format_name))
     with open_shelf() as shelf:
         entry = the(shelf, reference)
         document, extension = _rendered(shelf, entry, format_name, view(width=100, colour=False))
-    if output is not None and str(output) == "-":
+    if to_stdout:
         deliver(document, None)
         return
     name = f"{entry.seq}-{entry.case_id}.{extension}"
@@ -243,8 +248,6 @@ def _width(terminal: bool) -> int | None:
 
 
 def _known_format(name: str) -> str:
-    from ots.reports.format import NAMES
-
     if name in NAMES:
         return name
     raise CommandError(
@@ -255,13 +258,14 @@ def _known_format(name: str) -> str:
 
 def _rendered(shelf: Shelf, entry: Entry, format_name: str, how: View) -> tuple[str | bytes, str]:
     """The document and its file extension; JSON is what was stored, byte for byte."""
+    from ots.commands.showing import render
     from ots.reports.format import renderer
 
     store = shelf.store_of(entry)
     if format_name == "json":
-        return store.document(entry), "json"
-    module = renderer(format_name)
-    return module.render(store.report(entry), how), module.FORMAT.extension
+        return store.document(entry).decode(), "json"
+    document = render(store.report(entry), format_name, how, folder=entry.folder)
+    return document, renderer(format_name).FORMAT.extension
 
 
 def _damage(shelf: Shelf, entry: Entry) -> str | None:

@@ -9,7 +9,8 @@ import click
 
 from ots.commands import exit_codes
 from ots.commands.output import CommandError, json_option, print_json
-from ots.commands.report_shelf import moment, open_shelf, the
+from ots.commands.report_shelf import moment, the
+from ots.commands.store_errors import open_shelf
 from ots.i18n import _
 from ots.store import Entry, Shelf, StoreError
 

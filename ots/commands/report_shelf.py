@@ -1,24 +1,10 @@
-"""Which stored reports a person means: by number, by time; and the stores' failures in words."""
+"""Which stored reports a person means: by number, by time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from ots.commands import exit_codes
 from ots.commands.output import CommandError
 from ots.i18n import _
 from ots.store import Entry, Shelf, StoreError
-
-
-@contextmanager
-def open_shelf() -> Iterator[Shelf]:
-    """The stores, with their failures as the command line says them."""
-    try:
-        with Shelf.open() as shelf:
-            yield shelf
-    except StoreError as error:
-        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
 
 
 def the(shelf: Shelf, reference: str) -> Entry:

@@ -75,9 +75,10 @@ def run_and_show(plan: Plan, options: RunOptions) -> int:
 def run_and_store(plan: Plan, options: RunOptions) -> Result:
     """Runs one plan under a live view into the store."""
     from ots.commands.live import LiveView
+    from ots.commands.store_errors import store_errors
     from ots.config import settings
     from ots.session.execute import Options, execute
-    from ots.store import Store, StoreError
+    from ots.store import Store
 
     for warning in plan.case.warnings:
         click.echo(_("warning: {text}").format(text=warning), err=True)
@@ -88,11 +89,8 @@ def run_and_store(plan: Plan, options: RunOptions) -> Result:
         duration=options.duration,
         max_data=options.max_data,
     )
-    try:
-        with Store.open(settings().data_dir) as store, LiveView() as live:
-            return execute(plan, asked, settings(), store, live)
-    except StoreError as error:
-        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
+    with store_errors(), Store.open(settings().data_dir) as store, LiveView() as live:
+        return execute(plan, asked, settings(), store, live)
 
 
 def _show_plans(plans: list[Plan], options: RunOptions) -> int:

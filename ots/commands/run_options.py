@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from ots.commands import nagios_style
 from ots.commands.output import CommandError, json_option
 from ots.i18n import _
-from ots.reports.format import NAMES
+from ots.reports.format import BINARY, NAMES, missing_extra
 from ots.units import Dimension, UnitError, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -140,6 +141,7 @@ def gather(
 ) -> RunOptions:
     """The options as one object; refuses what does not go together."""
     nagios = exit_style == "nagios"
+    check_format(format, output)
     if nagios and (as_json or (format != "terminal" and output is None)):
         raise CommandError(_("--exit-style nagios prints its own line: give the other format an --output"))
     if (every is None) != (duration is None):
@@ -158,3 +160,20 @@ def gather(
         as_json=as_json,
         nagios=nagios,
     )
+
+
+def check_format(name: str, output: Path | None) -> None:
+    """Refuses, before anything is measured or written, a format that can't be made or shown here."""
+    extra = missing_extra(name)
+    if extra is not None:
+        raise CommandError(
+            _("the format {name} needs the extra {extra}, which is not installed").format(
+                name=name, extra=extra
+            ),
+            remedy=f"pip install 'ots-toolkit[{extra}]'",
+        )
+    if name in BINARY and output is None and sys.stdout is not None and sys.stdout.isatty():
+        raise CommandError(
+            _("{name} is nothing for a terminal").format(name=name),
+            remedy=_("write it to a file: --output FILE"),
+        )

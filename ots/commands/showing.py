@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ots.commands.output import CommandError, print_json, takes_colour, write_ou
 from ots.commands.run_options import RunOptions
 from ots.i18n import _, language
 from ots.model.report import Report
-from ots.reports.format import View, renderer
+from ots.reports.format import CannotRender, View, renderer
 from ots.session.execute import Result
 
 
@@ -30,16 +31,26 @@ def view(*, width: int | None = None, colour: bool | None = None) -> View:
     )
 
 
-def render(report: Report, format_name: str, how: View) -> str | bytes:
-    """The report in one of the built-in formats."""
-    return renderer(format_name).render(report, how)
+def render(report: Report, format_name: str, how: View, *, folder: Path | None = None) -> str | bytes:
+    """The report in one of the built-in formats; `folder` is the store's, where its artifacts lie."""
+    from ots.store.kept import KeptFiles
+
+    if folder is not None:
+        how = dataclasses.replace(how, artifacts=KeptFiles(folder, report))
+    try:
+        return renderer(format_name).render(report, how)
+    except CannotRender as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
 
 
 def deliver(document: str | bytes, output: Path | None) -> None:
-    """Writes a rendered report to stdout or to a file; a file appears whole or not at all."""
+    """Writes a rendered report to stdout or to a file; a file appears whole or not at all.
+
+    A text ends with a line's end on stdout; bytes go out as they are.
+    """
     data = document if isinstance(document, bytes) else document.encode()
     if output is None:
-        write_out(data if data.endswith(b"\n") else data + b"\n")
+        write_out(data if isinstance(document, bytes) or data.endswith(b"\n") else data + b"\n")
         return
     partial = output.with_name(f".{output.name}.partial")
     try:
@@ -83,7 +94,9 @@ def _show_status(result: Result, options: RunOptions, how: View) -> int:
 
 def _write(report: Report, options: RunOptions, how: View) -> None:
     """Writes the report where it was asked for; in a folder by number and case, and then it says the name."""
-    document = render(report, options.format, how)
+    from ots.config import settings
+
+    document = render(report, options.format, how, folder=settings().data_dir)
     if options.output is None or not options.output.is_dir():
         deliver(document, options.output)
         return
@@ -103,7 +116,7 @@ def write_page(report: Report, how: View) -> Path:
     folder = settings().data_dir / "html"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = folder / f"{report.seq}-{report.case.id}.html"
-    deliver(render(report, "html", how), page)
+    deliver(render(report, "html", how, folder=settings().data_dir), page)
     return page
 
 
