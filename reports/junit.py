@@ -1,9 +1,11 @@
 """JUnit XML: a test suite for the run, a test case for each step, for build servers and test managers.
 
 `fail` is a failure, `error` an error, each with the error's class (`threshold` for a breached limit) as its
-type; `skipped` is skipped with the reason and its remedy; `warn` passes with a note. The exact verdict stands
-in a property of each test case. A run that was cut short or had a precheck has a test case for that, so that
-it can't look green. JUnit has no metrics: those of a step are lines of its output.
+type; `skipped` is skipped with the reason and its remedy; `warn` passes with a note. The exact verdict of a
+step stands in a property of the suite, `verdict.STEP`, and begins the output of its test case: the schemas
+that readers go by (Jenkins' xUnit, which is Ant's and Surefire's in one) know no properties of a case and
+three digits of a second. A run that was cut short or had a precheck has a test case for that, so that it
+can't look green. JUnit has no metrics: those of a step are lines of its output.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ def render(report: Report, view: View) -> str:
         "time": _seconds(report.run.duration),
     }
     root = Element("testsuites", {"name": "ots", **counts})
+    del root.attrib["skipped"]
     suite = SubElement(root, "testsuite", {"name": _suite_name(report), **counts})
     suite.set("id", "0")
     suite.set("timestamp", one_line(report.run.start)[:19])
     suite.set("hostname", _hostname(report))
-    _properties(suite, _facts(report))
+    verdicts = {f"verdict.{step.key}": step.verdict for step in report.steps}
+    _properties(suite, {**_facts(report), **verdicts})
     suite.extend(cases)
     SubElement(suite, "system-out").text = one_line(why(report, reader))
     ElementTree.indent(root)
@@ -53,15 +57,16 @@ def render(report: Report, view: View) -> str:
 
 
 def _step_case(step: Step, report: Report, reader: Reader) -> Element:
-    case = _case(step.key, f"{report.case.id}.{step.probe}", step.duration, step.verdict, _step_facts(step))
+    case = _case(step.key, f"{report.case.id}.{step.probe}", step.duration)
     said = [fragment.text for fragment in reader.summary(step, report)]
     kind = step.error.class_ if step.error is not None and step.outcome != "success" else "threshold"
     reason = "; ".join(_reasons(step, report, reader)) or reader.words.verdict(step.verdict)
     _add_verdict(case, step.verdict, kind if step.verdict == "fail" else _error_type(step), reason, said)
     if step.verdict == "warn":
         said = [f"{reader.words.verdict('warn')}: {reason}", *said]
-    said += [f"[{line.level}] {line.text}" for line in step.log]
-    SubElement(case, "system-out").text = lines(said)
+    facts = [f"{name}: {value}" for name, value in _step_facts(step).items()]
+    log = [f"[{line.level}] {line.text}" for line in step.log]
+    SubElement(case, "system-out").text = lines([*facts, *said, *log])
     return case
 
 
@@ -70,24 +75,23 @@ def _run_cases(report: Report, reader: Reader) -> Iterable[Element]:
     run = report.run
     if run.precheck is not None:
         verdict = _PRECHECK[run.precheck.outcome]
-        case = _case("precheck", f"{report.case.id}.{run.precheck.probe}", run.precheck.duration, verdict, {})
+        case = _case("precheck", f"{report.case.id}.{run.precheck.probe}", run.precheck.duration)
         error = run.precheck.error
         text = one_line(run.precheck.target) if error is None else reader.error(error)
         _add_verdict(case, verdict, "precheck" if error is None else error.class_, text, [])
         yield case
     if run.state != "completed":
         reason = run.reason or run.state
-        case = _case("run", f"{report.case.id}.run", None, "error", {})
+        case = _case("run", f"{report.case.id}.run", None)
         _add_verdict(case, "error", reason, why(report, reader), [])
         yield case
 
 
-def _case(name: str, group: str, time: float | None, verdict: Verdict, facts: dict[str, str]) -> Element:
+def _case(name: str, group: str, time: float | None) -> Element:
     case = Element("testcase")
     case.set("name", one_line(name))
     case.set("classname", one_line(group))
     case.set("time", _seconds(time))
-    _properties(case, {"verdict": verdict, **facts})
     return case
 
 
@@ -123,7 +127,11 @@ def _reasons(step: Step, report: Report, reader: Reader) -> list[str]:
 
 
 def _step_facts(step: Step) -> dict[str, str]:
-    facts = {"probe": f"{step.probe} {step.probe_version}", "targets": " ".join(step.targets)}
+    """What a test case can't say in attributes; its first lines of output."""
+    facts = {"verdict": step.verdict, "probe": f"{step.probe} {step.probe_version}"}
+    facts["targets"] = " ".join(step.targets)
+    if step.target_lists:
+        facts["target_lists"] = " ".join(f"@{name}" for name in step.target_lists)
     if step.during is not None:
         facts["during"] = step.during
     return facts
@@ -131,6 +139,7 @@ def _step_facts(step: Step) -> dict[str, str]:
 
 def _facts(report: Report) -> dict[str, str]:
     """What a reader of the suite needs to find the report again."""
+    job = report.job
     facts: dict[str, str | None] = {
         "verdict": report.verdict,
         "report": str(report.seq),
@@ -140,7 +149,11 @@ def _facts(report: Report) -> dict[str, str]:
         "start": report.run.start,
         "end": report.run.end,
         "case_sha256": report.case.sha256,
-        "job": report.job.id,
+        "job": job.id,
+        "customer": job.customer,
+        "site": job.site,
+        "subscribed_down_bits_per_second": _rate(job.subscribed_down_bits_per_second),
+        "subscribed_up_bits_per_second": _rate(job.subscribed_up_bits_per_second),
         **{f"tag.{name}": value for name, value in report.tags.items()},
     }
     return {name: value for name, value in facts.items() if value}
@@ -167,4 +180,8 @@ def _count(cases: list[Element], name: str) -> int:
 
 
 def _seconds(value: float | None) -> str:
-    return f"{value or 0.0:.6f}"
+    return f"{value or 0.0:.3f}"
+
+
+def _rate(bits_per_second: float | None) -> str | None:
+    return None if bits_per_second is None else f"{bits_per_second:.0f}"

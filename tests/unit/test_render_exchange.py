@@ -59,19 +59,26 @@ def test_the_junit_schema_refuses_what_is_wrong() -> None:
         good.replace(' type="timeout"', ""),
         good.replace("</failure>", '</failure><skipped message="x" />'),
         good.replace('tests="12"', 'tests="twelve"'),
+        re.sub(r'(<testcase [^>]* time="\d+\.\d+)', r"\g<1>000", good),
+        re.sub(r"(<testcase [^>]*>)", r"\1<properties />", good, count=1),
+        good.replace("<testsuites ", '<testsuites skipped="1" '),
     ):
         assert wrong != good
         assert not JUNIT.is_valid(wrong)
 
 
 def test_junit_has_a_case_for_each_step_with_its_verdict() -> None:
-    """Failure, error and skipped as METRICS defines them; the rest passes; a property has the verdict."""
+    """Failure, error and skipped; the rest passes; the suite and the output have the verdict."""
     suite = ElementTree.fromstring(made("junit", sample_reports.office())).find("testsuite")
     assert suite is not None
     found = {}
     for case in suite.iter("testcase"):
-        verdict = case.find("properties/property[@name='verdict']")
-        assert verdict is not None
+        if case.get("name") == "precheck":
+            continue
+        verdict = suite.find(f"properties/property[@name='verdict.{case.get('name')}']")
+        said = case.findtext("system-out")
+        assert verdict is not None and said is not None
+        assert said.startswith(f"verdict: {verdict.get('value')}\nprobe: ")
         problem = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         kind = None if problem is None else (problem.tag, problem.get("type"))
         found[case.get("name")] = (verdict.get("value"), kind)
@@ -90,7 +97,7 @@ def test_junit_has_a_case_for_each_step_with_its_verdict() -> None:
     assert "apt install mtr-tiny" in (skipped.get("message") or "")
     note = suite.find("testcase[@name='loaded']/system-out")
     assert note is not None
-    assert (note.text or "").startswith("warn: Round-trip time p95")
+    assert "\nwarn: Round-trip time p95" in (note.text or "")
 
 
 def test_a_breached_limit_is_a_failure_of_type_threshold() -> None:
