@@ -18,9 +18,12 @@ from ots.i18n import N_
 from ots.model.metric import Metric
 from ots.netio.http.client import Answer, Client, url_of
 from ots.netio.http.dialer import Way
-from ots.netio.http.params import SIZE_LIMIT, TransferParams, way_to
-from ots.netio.http.result import Delivery, record
-from ots.netio.http.transfer import Box, Flow, Meter, StopReason, Watch, receive, together
+from ots.netio.http.params import HTTPTransferParams, way_to
+from ots.netio.http.receive import receive
+from ots.netio.transfer.meter import Flow, Meter
+from ots.netio.transfer.params import SIZE_LIMIT
+from ots.netio.transfer.result import Delivery, record
+from ots.netio.transfer.watch import Box, StopReason, Watch, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.schema.quantity import Size
 from ots.stats import transfer
@@ -28,7 +31,7 @@ from ots.stats import transfer
 PREFIX = "http_download"
 
 
-class HTTPDownloadParams(TransferParams):
+class HTTPDownloadParams(HTTPTransferParams):
     """Parameters of `http_download`."""
 
     whole: Annotated[

@@ -18,11 +18,12 @@ from ots.i18n import N_
 from ots.model.metric import Metric
 from ots.netio.http.client import Answer, Client, url_of
 from ots.netio.http.dialer import Way
-from ots.netio.http.params import TransferParams, way_to
-from ots.netio.http.payload import RandomPage
-from ots.netio.http.result import Delivery, record
+from ots.netio.http.params import HTTPTransferParams, way_to
 from ots.netio.http.send import MAX_ANSWER, Sending, peer_answer
-from ots.netio.http.transfer import Flow, Meter, Watch, together
+from ots.netio.transfer.meter import Flow, Meter
+from ots.netio.transfer.payload import RandomPage
+from ots.netio.transfer.result import Delivery, record
+from ots.netio.transfer.watch import Watch, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.stats import transfer
 from ots.stats.throughput import Curve, Span, merge
@@ -30,7 +31,7 @@ from ots.stats.throughput import Curve, Span, merge
 PREFIX = "http_upload"
 
 
-class HTTPUploadParams(TransferParams):
+class HTTPUploadParams(HTTPTransferParams):
     """Parameters of `http_upload`."""
 
     method: Annotated[Literal["POST", "PUT"], Field(description=N_("HTTP method of the upload."))] = "POST"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ots.netio.http.client import url_of
-from ots.netio.http.transfer import Watch
+from ots.netio.transfer.watch import Watch
 from ots.probes.http_download import HTTPDownload
 from ots.server.peers.process import started
 from tests.peers.caddy import Caddy

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ots.netio.http.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
+from ots.netio.transfer.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
 from ots.probes.http_upload import HTTPUpload
 from ots.server.peers.process import started
 from tests.faults.scripted_server import Script, request, scripted
@@ -176,7 +176,7 @@ async def test_error_status_after_the_whole_body_is_rejected(nginx: Nginx) -> No
 
 
 def test_payload_can_not_be_compressed() -> None:
-    """A whole page of pieces shrinks by nothing, wherever it begins, and a piece comes back only after a page."""
+    """A whole page of pieces shrinks by nothing, wherever it begins."""
     page = RandomPage()
     pieces = [bytes(page.piece(SMALLEST)) for _ in range(PAGE // SMALLEST - 1)]
     assert len(set(pieces)) == len(pieces)

@@ -13,9 +13,9 @@ import msgspec
 
 from ots.clock import Clock
 from ots.netio.http.client import Client
-from ots.netio.http.payload import PieceSize, RandomPage
-from ots.netio.http.transfer import Flow
 from ots.netio.tcpinfo import unacknowledged
+from ots.netio.transfer.meter import Flow
+from ots.netio.transfer.payload import PieceSize, RandomPage
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20

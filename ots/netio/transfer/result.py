@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ots.clock import rfc3339, wall_offset
 from ots.model.metric import Value
 from ots.model.outcome import ErrorClass
-from ots.netio.http.transfer import Meter, Watch
+from ots.netio.transfer.meter import Meter
+from ots.netio.transfer.watch import Watch
 from ots.probe import Context, Failed
 from ots.stats.throughput import (
     Curve,

@@ -1,0 +1,1 @@
+"""What every large transfer shares, whatever the protocol: metering, the watch over it, and its record."""
