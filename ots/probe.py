@@ -251,8 +251,12 @@ class Net(Protocol):
         context: ssl.SSLContext,
         *,
         timeout: float,
+        session: ssl.SSLSession | None = None,
     ) -> TLSStream:
-        """Shakes hands over a connected socket. Marks `tls_start`, `tls_done`."""
+        """Shakes hands over a connected socket. Marks `tls_start`, `tls_done`.
+
+        `session` is one of the same context to resume, where the protocol asks for it.
+        """
         ...
 
     def udp(self, address: Address, route: Route) -> socket.socket:

@@ -34,8 +34,11 @@ class SystemNet:
         context: ssl.SSLContext,
         *,
         timeout: float,
+        session: ssl.SSLSession | None = None,
     ) -> TLSStream:
-        return await shake_hands(connection, server_name, context, self._clock, self._mark, timeout)
+        return await shake_hands(
+            connection, server_name, context, self._clock, self._mark, timeout, session=session
+        )
 
     def udp(self, address: Address, route: Route) -> socket.socket:
         return open_socket(socket_family(address), socket.SOCK_DGRAM, route)

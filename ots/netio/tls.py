@@ -31,10 +31,12 @@ def client_context(
     alpn: Sequence[str] = (),
     min_version: str | None = None,
     max_version: str | None = None,
+    resumable: bool = False,
 ) -> ssl.SSLContext:
-    """A client's context without session tickets. `Failed`, class `config`, if `ca_file` can't be used.
+    """A client's context. `Failed`, class `config`, if `ca_file` can't be used.
 
-    `ca_file` (PEM) takes the place of the machine's certificate authorities; empty is none.
+    `ca_file` (PEM) takes the place of the machine's certificate authorities; empty is none. Without
+    `resumable` it takes no session tickets.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = verify and check_name
@@ -43,8 +45,9 @@ def client_context(
         _load_authorities(context, str(ca_file))
     elif verify:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    # A resumed handshake is another, faster measurement.
-    context.options |= ssl.OP_NO_TICKET
+    if not resumable:
+        # A resumed handshake is another, faster measurement.
+        context.options |= ssl.OP_NO_TICKET
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if min_version is not None:
@@ -61,6 +64,8 @@ async def shake_hands(
     clock: Clock,
     mark: Mark,
     timeout: float,
+    *,
+    session: ssl.SSLSession | None = None,
 ) -> TLSStream:
     """Wraps a connected non-blocking socket. Takes it over: on failure it is closed.
 
@@ -69,7 +74,9 @@ async def shake_hands(
     """
     wrapped: ssl.SSLSocket | None = None
     try:
-        wrapped = context.wrap_socket(connection, server_hostname=server_name, do_handshake_on_connect=False)
+        wrapped = context.wrap_socket(
+            connection, server_hostname=server_name, do_handshake_on_connect=False, session=session
+        )
         start = clock.monotonic()
         mark("tls_start", t=start)
         stop, rtts = await _drive(wrapped, clock, start + timeout)
