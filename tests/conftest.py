@@ -8,6 +8,7 @@ pytest_plugins = (
     "tests.peers.nginx",
     "tests.peers.caddy",
     "tests.peers.unbound",
+    "tests.peers.vsftpd",
     "tests.peers.embedded",
     "tests.packaging.distribution",
 )

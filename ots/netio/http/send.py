@@ -14,14 +14,12 @@ import msgspec
 from ots.clock import Clock
 from ots.netio.http.client import Client
 from ots.netio.tcpinfo import unacknowledged
+from ots.netio.transfer.acknowledged import Acknowledged
 from ots.netio.transfer.meter import Flow
 from ots.netio.transfer.payload import PieceSize, RandomPage
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20
-
-_TLS_RECORD = 16384 / 16406
-"""Content in a full TLS 1.3 record (RFC 8446 §5.2): header 5, type 1, tag 16."""
 
 
 class Sending:
@@ -48,8 +46,7 @@ class Sending:
         self._cut = cut
         self._share = share
         self._chunked = chunked
-        self._tls = tls
-        self._base = 0
+        self._acknowledged = Acknowledged(flow, tls=tls)
         self._ended = False
         self._confirmed: int | None = None
 
@@ -85,11 +82,8 @@ class Sending:
         """Content bytes that have arrived as far as anybody can know."""
         if self._confirmed is not None:
             return self._confirmed
-        acked = self._acknowledged()
-        if acked is None or not self.handed:
-            return self.flow.bytes
-        content = (acked - self._base) * self.handed / (self.handed + self.framing)
-        return max(0, min(self.handed, int(content * _TLS_RECORD if self._tls else content)))
+        content = self._acknowledged.content(self.handed, self.framing)
+        return self.flow.bytes if content is None else content
 
     def confirm(self, count: int) -> None:
         """The peer's application has it."""
@@ -103,18 +97,11 @@ class Sending:
         return not self._client.unsent and not unacknowledged(connection)
 
     def _begin(self) -> None:
-        """Notes where the count of acknowledged bytes stands: the TLS handshake isn't content."""
-        self.flow.connection = connection = self._client.connection
+        """Notes the instants until here, and where the count of acknowledged bytes stands."""
         self.flow.connect_start = self._client.dialer.connect_start
         self.flow.connected = self._client.dialer.connected
         self.flow.requested = self._client.request_sent
-        acked = self._acknowledged()
-        if acked is not None and connection is not None:
-            self._base = acked + (unacknowledged(connection) or 0)
-
-    def _acknowledged(self) -> int | None:
-        info = self.flow.look() or self.flow.info
-        return None if info is None else info.bytes_acked
+        self._acknowledged.begin(self._client.connection)
 
 
 class PeerSeries(msgspec.Struct):

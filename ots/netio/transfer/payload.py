@@ -30,6 +30,11 @@ class RandomPage:
         self._next = start + size
         return self._page[start : start + size]
 
+    def at(self, offset: int, size: int) -> memoryview:
+        """What stands at this place of an endless file made of the page: `size` bytes, or fewer."""
+        start = offset % PAGE
+        return self._page[start : start + min(size, LARGEST)]
+
 
 class PieceSize:
     """How much to hand over at once: little on a slow path, so that an upload ends soon after it is cut."""

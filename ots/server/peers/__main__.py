@@ -15,8 +15,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from ots.server.peers import certificate, dns, http
+from ots.server.peers import certificate, dns, ftp, http
 from ots.server.peers.peer import Peer
 
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--http-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--https-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--dns-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--ftp-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--stay", action="store_true", help="don't end when standard input closes")
     options = parser.parse_args(argv)
     try:
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_overheard)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
@@ -48,6 +51,7 @@ async def _serve(options: argparse.Namespace) -> None:
         for start, port in (
             (http.start, options.http_port),
             (dns.start, options.dns_port),
+            (ftp.start, options.ftp_port),
             (functools.partial(http.start, tls=context), options.https_port),
         ):
             peer = await start(options.host, port)
@@ -65,6 +69,12 @@ async def _serve(options: argparse.Namespace) -> None:
             with contextlib.suppress(PermissionError):
                 loop.add_reader(sys.stdin.fileno(), _look_at_stdin, ended)
         await ended.wait()
+
+
+def _overheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A client that leaves in the middle is no news; nobody reads what would be printed."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
 
 
 def _look_at_stdin(ended: asyncio.Event) -> None:

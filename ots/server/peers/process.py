@@ -34,7 +34,7 @@ class Peers:
     pid: int
 
     def authority(self, name: str) -> str:
-        """`host:port` of `http`, `https` or `dns`, an IPv6 address in brackets."""
+        """`host:port` of `http`, `https`, `dns` or `ftp`, an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.ports[name]}"
 
@@ -54,6 +54,7 @@ class Peers:
             "tcp": self.authority("http"),
             "tls": self.authority("https"),
             "dns": self.authority("dns"),
+            "ftp": f"ftp://{self.authority('ftp')}",
             "ca": self.ca_file,
         }
 
