@@ -26,6 +26,8 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 KINDS: dict[str, str] = {
     "dns_lookup": "Asks a DNS server for a name and times the answer.",
+    "ftp_download": "Downloads over FTP or FTPS and measures the throughput.",
+    "ftp_upload": "Uploads over FTP or FTPS, measures the throughput, and deletes what it uploaded.",
     "http_download": "Downloads over HTTP or HTTPS and measures the throughput.",
     "http_upload": "Uploads over HTTP or HTTPS and measures the throughput where it arrives.",
     "ping": "Round-trip time, loss and jitter by ICMP echo; which addresses of a network answer.",
