@@ -201,6 +201,7 @@ class _Download:
 
     async def _why(self, control: Control, flow: Flow, error: OSError | EOFError) -> Failed:
         """Why a data connection broke: what the server says of it, else what the socket says."""
+        flow.finished = True
         late = isinstance(error, TimeoutError) and error.errno is None
         try:
             await control.ask("", "2xx", "transfer", name="RETR", timeout=_AT_ONCE if late else _WORD)
@@ -223,7 +224,7 @@ class _Download:
         try:
             await control.ask("", "2xx", "transfer", name="RETR")
         except Failed as failure:
-            if failure.error.class_ in ("timeout", "cutoff"):
+            if failure.error.class_ in ("timeout", "cutoff") and failure.error.code[:1] not in ("4", "5"):
                 raise Failed(
                     "cutoff",
                     "transfer",

@@ -9,6 +9,7 @@ pytest_plugins = (
     "tests.peers.caddy",
     "tests.peers.unbound",
     "tests.peers.vsftpd",
+    "tests.peers.pure_ftpd",
     "tests.peers.embedded",
     "tests.packaging.distribution",
 )

@@ -34,6 +34,7 @@ anon_other_write_enable=YES
 anon_umask=022
 port_enable=YES
 connect_from_port_20=NO
+anon_max_rate={rate}
 ssl_enable={tls}
 implicit_ssl={implicit}
 allow_anon_ssl=YES
@@ -66,9 +67,9 @@ class VSFTPD:
 
 @contextlib.contextmanager
 def vsftpd_server(
-    folder: Path, authority: Authority, *, implicit: bool = False, tls: bool = True
+    folder: Path, authority: Authority, *, implicit: bool = False, tls: bool = True, rate: int = 0
 ) -> Iterator[VSFTPD]:
-    """Runs a vsftpd with everything that it writes inside `folder`."""
+    """Runs a vsftpd with everything that it writes inside `folder`; `rate` limits it, in bytes a second."""
     binary = require("vsftpd")
     port = free_port()
     root = folder / "root"
@@ -80,6 +81,7 @@ def vsftpd_server(
         _CONFIG.format(
             port=port,
             root=root,
+            rate=rate,
             # With TLS the session's own process needs a helper that reads the key.
             one_process="NO" if tls else "YES",
             tls="YES" if tls else "NO",

@@ -34,6 +34,16 @@ class _Dialogue(aioftp.Client):
         # Typed as aioftp's own stream; what a dialogue uses of it (readline, write, close) is here.
         stream: Any = lines
         self._stream = stream
+        self.fresh = True
+        """The next line is the first of an answer."""
+
+    async def parse_line(self) -> tuple[aioftp.Code, str]:
+        """One line; the first of an answer has to begin with a code (RFC 959 section 4.2)."""
+        code, rest = await super().parse_line()
+        if self.fresh and not (code.isascii() and code.isdigit()):
+            raise Failed("protocol", "request", "BAD_REPLY", f"no FTP: {code}{rest}"[:200])
+        self.fresh = False
+        return code, rest
 
 
 class Control:
@@ -94,6 +104,7 @@ class Control:
         """
         assert self._dialogue is not None and self._lines is not None
         asked = name or command.partition(" ")[0]
+        self._dialogue.fresh = True
         self._lines.expect(self._ctx.clock.monotonic() + (timeout or self._params.timeout))
         try:
             answer = await self._dialogue.command(command or None, expected, wait)
