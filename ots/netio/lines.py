@@ -30,6 +30,8 @@ class Lines:
         self.socket = sock
         self.until = clock.monotonic()
         """When the next wait ends, on the monotonic clock; whoever asks sets it."""
+        self.arrived = self.until
+        """When the newest bytes of the peer were there to be read."""
         self._clock = clock
         self._held = bytearray()
         self._answer = 0
@@ -74,11 +76,12 @@ class Lines:
         self.socket.close()
 
     async def _read(self) -> bytes:
+        seen: float | None = None
         while True:
             try:
                 data = self.socket.recv(_READ)
             except (BlockingIOError, ssl.SSLWantReadError):
-                await readable(self.socket, self._clock, self.until)
+                seen = await readable(self.socket, self._clock, self.until)
             except ssl.SSLWantWriteError:
                 await writable(self.socket, self._clock, self.until)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -86,6 +89,7 @@ class Lines:
             else:
                 if not data:
                     raise EOFError
+                self.arrived = self._clock.monotonic() if seen is None else seen
                 return data
 
 
