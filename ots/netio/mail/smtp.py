@@ -80,6 +80,7 @@ class SMTPSession:
         """Hands the message over and returns once the server has accepted it. `Failed` otherwise."""
         ctx = self._ctx
         assert self._lines is not None
+        ctx.record(smtp_metrics.CONTENT.key, len(letter.data))
         size = f" SIZE={len(letter.data)}" if "size" in self._extensions else ""
         await self._ask(f"MAIL FROM:<{letter.sender}>{size}", "2", "request", name="MAIL")
         await self._ask(f"RCPT TO:<{letter.recipient}>", "2", "request", name="RCPT")
