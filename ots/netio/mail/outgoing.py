@@ -32,6 +32,12 @@ def transparent(data: bytes) -> bytes:
     return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
 
 
+def _refusal_in(hearing: asyncio.Task[Answer]) -> Failed | None:
+    """The refusal that the server has sent, if it has."""
+    failure = hearing.exception() if hearing.done() else None
+    return failure if isinstance(failure, Failed) and failure.error.code[:1] in ("4", "5") else None
+
+
 class Outgoing:
     """One message into one connection. `begin` and `left` are the stamps of its first and last octet.
 
@@ -65,11 +71,9 @@ class Outgoing:
                 raise Failed("protocol", "transfer", "EARLY_ANSWER", "accepted before the message had ended")
             try:
                 sending.result()
-            except (OSError, EOFError) as error:
+            except OSError as error:
                 await asyncio.wait({hearing}, timeout=_WORD)
-                if hearing.done():
-                    hearing.result()
-                raise classify(error, "transfer") from None
+                raise _refusal_in(hearing) or classify(error, "transfer") from None
             await self._until_answered(hearing)
             return hearing.result()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import parsedate_to_datetime
@@ -33,6 +34,8 @@ def hop_delays(times: list[float | None]) -> list[float | None]:
 
 def _stamp(value: str) -> float | None:
     try:
-        return parsedate_to_datetime(value.rpartition(";")[2].strip()).timestamp()
+        stamp = parsedate_to_datetime(value.rpartition(";")[2].strip())
+        # "-0000" says that it is UTC, and nothing of where the server stands (RFC 5322 section 3.3).
+        return (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

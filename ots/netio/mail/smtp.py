@@ -52,6 +52,7 @@ class SMTPSession:
         """Dials, waits for the banner, upgrades to TLS and logs in as the account says."""
         ctx, account = self._ctx, self._account
         account.refuse_unencrypted()
+        ctx.mark(smtp_metrics.START)
         address = await ctx.net.resolve(account.target.host, account.route, timeout=account.timeout)
         ctx.method(address=address.ip)
         dialled = ctx.clock.monotonic()

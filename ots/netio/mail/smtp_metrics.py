@@ -11,6 +11,9 @@ from ots.stats import service
 
 PREFIX = "smtp"
 
+START = "sending_start"
+"""The trigger point with which sending begins (T0); composing the message or opening a mailbox is before."""
+
 _STATS = ("median", *(stat for stat in L_STATS if stat != "median"))
 
 
@@ -57,7 +60,7 @@ def summarise(pool: Pool) -> list[Metric]:
     ]
     return shown + service.kpis(
         PREFIX,
-        [_access(attempt) for attempt in pool.attempts],
+        [_access(attempt) for attempt in pool.attempts if START in attempt.triggers],
         labels={"target": pool.target},
         method=pool.method,
         flags=pool.flags,
@@ -67,4 +70,6 @@ def summarise(pool: Pool) -> list[Metric]:
 def _access(attempt: AttemptData) -> service.Access:
     """The attempt as the generic KPIs see it. Its content counts once the server has accepted it."""
     sizes = [size for size in attempt.values(CONTENT.key) if isinstance(size, int)]
-    return service.Access(attempt.outcome, attempt.t, attempt.triggers, sizes[0] if sizes else None)
+    return service.Access(
+        attempt.outcome, attempt.triggers[START], attempt.triggers, sizes[0] if sizes else None
+    )
