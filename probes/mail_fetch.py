@@ -67,7 +67,7 @@ class MailFetch(Probe):
         default_ports=(("imap", 143), ("imaps", 993), ("pop3", 110), ("pop3s", 995)),
     )
     Params = MailFetchParams
-    metrics = (*published.definitions("imap"), *published.definitions("pop3"))
+    metrics = tuple(dict.fromkeys((*published.definitions("imap"), *published.definitions("pop3"))))
 
     def estimate(self, targets: Sequence[Target], params: MailFetchParams) -> Estimate:
         return Estimate(
@@ -170,7 +170,7 @@ class _Fetch:
         """What was reached, however far that was."""
         ctx, download, prefix = self._ctx, self._download, self._prefix
         for phase, (start, seconds) in self._mailbox.phases.items():
-            ctx.record(f"{prefix}_{phase}_seconds", seconds, t=start)
+            ctx.record(published.key_of(prefix, phase), seconds, t=start)
         for trigger, stamp in (
             ("request_sent", download.asked),
             ("first_content", download.first),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ots.i18n import N_
 from ots.model.outcome import Phase
+from ots.netio.dial import connect_time
 from ots.netio.errors import classify
 from ots.netio.lines import Lines
 from ots.netio.mail.account import Account
@@ -33,8 +34,8 @@ class Span(NamedTuple):
 class Connection:
     """One connection to the server of an account.
 
-    `phases` holds what has been timed until now, also after a failure: `tls_handshake` (where TLS is there
-    from the start), `greeting`, `starttls`, `login`.
+    `phases` holds what has been timed until now, also after a failure: `tcp_connect`, `tls_handshake` (where
+    TLS is there from the start), `greeting`, `starttls`, `login`.
     """
 
     def __init__(self, ctx: Context, account: Account) -> None:
@@ -61,9 +62,12 @@ class Connection:
     async def dial(self, address: Address) -> None:
         """Connects, and shakes hands if the scheme says so."""
         account = self.account
+        start = self.now
         sock = await self._ctx.net.dial(
             address, account.target.port or 0, account.route, timeout=account.timeout
         )
+        seconds, self.facts["connect_stamps"] = connect_time(sock, self.now - start)
+        self.phases["tcp_connect"] = Span(start, seconds)
         self._lines = Lines(sock, self._ctx.clock)
         self.facts["tls"] = "implicit" if account.implicit else "none"
         if account.implicit:

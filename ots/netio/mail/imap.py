@@ -177,15 +177,9 @@ class IMAPMailbox:
 
     async def _log_in(self) -> None:
         account, dialogue = self._account, self._dialogue
-        if account.user is None or account.password is None:
-            raise Failed(
-                "config",
-                "config",
-                "NO_USER",
-                "a mailbox needs a user and a password",
-                remedy=N_("Name the user in the URL or as user, and give a password."),
-            )
-        password = self._ctx.secret(account.password)
+        if not account.user:
+            raise Failed("config", "config", "NO_USER", "a mailbox needs a user", remedy=N_("Give a user."))
+        password = "" if account.password is None else self._ctx.secret(account.password)
         plain = "AUTH=PLAIN" in dialogue.capabilities
         if not plain and "LOGINDISABLED" in dialogue.capabilities:
             raise Failed("rejected", "login", "LOGINDISABLED", "the server takes no password here")

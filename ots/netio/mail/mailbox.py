@@ -48,7 +48,7 @@ class Mailbox(Protocol):
 
     @property
     def phases(self) -> Mapping[str, Span]:
-        """`greeting`, `starttls` and `login` of the first session, those that were reached."""
+        """`tcp_connect`, `greeting`, `login` and others of the first session, those that were reached."""
         ...
 
     @property

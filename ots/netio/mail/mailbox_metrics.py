@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ots.i18n import N_
 from ots.model.metric import L_STATS, Metric, MetricDef
+from ots.netio.connection_metrics import TCP_CONNECT_SECONDS
 from ots.netio.mail.mailbox import Service
 from ots.netio.pooling import Pool
 from ots.probe import AttemptData
@@ -31,6 +32,7 @@ _STANDARD = {"imap": "RFC 3501", "pop3": "RFC 1939"}
 def definitions(prefix: Service) -> tuple[MetricDef, ...]:
     """All metrics of one protocol."""
     return (
+        TCP_CONNECT_SECONDS,
         *(
             MetricDef(
                 f"{prefix}_{name}_seconds",
@@ -64,6 +66,11 @@ def definitions(prefix: Service) -> tuple[MetricDef, ...]:
         ),
         *service.definitions(prefix),
     )
+
+
+def key_of(prefix: Service, phase: str) -> str:
+    """The metric that a phase of a connection is recorded under."""
+    return f"{phase if phase == 'tcp_connect' else f'{prefix}_{phase}'}_seconds"
 
 
 def summarise(prefix: Service, pool: Pool) -> list[Metric]:

@@ -196,15 +196,9 @@ class POP3Mailbox:
 
     async def _log_in(self) -> None:
         account = self._account
-        if account.user is None or account.password is None:
-            raise Failed(
-                "config",
-                "config",
-                "NO_USER",
-                "a mailbox needs a user and a password",
-                remedy=N_("Name the user in the URL or as user, and give a password."),
-            )
-        password = self._ctx.secret(account.password)
+        if not account.user:
+            raise Failed("config", "config", "NO_USER", "a mailbox needs a user", remedy=N_("Give a user."))
+        password = "" if account.password is None else self._ctx.secret(account.password)
         if any(char in account.user + password for char in "\r\n\0"):
             raise Failed("config", "config", "BAD_TEXT", "user and password can't hold the end of a line")
         offered = self._capabilities
