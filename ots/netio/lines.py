@@ -58,6 +58,18 @@ class Lines:
             )
         return clean(line).encode() + b"\n"
 
+    async def content(self, most: int) -> bytes:
+        """At least one byte and at most `most`, as the peer sent them: what comes between lines."""
+        if not self._held:
+            self._held += await self._read()
+        piece = bytes(self._held[:most])
+        del self._held[:most]
+        return piece
+
+    def give_back(self, rest: bytes) -> None:
+        """Puts bytes of `content` back that belong to what comes after it."""
+        self._held[:0] = rest
+
     async def write(self, data: bytes) -> None:
         """Hands all of it to the kernel."""
         await send(self.socket, data, self._clock, self.until)
