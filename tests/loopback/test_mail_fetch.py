@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from typing import Any
@@ -13,11 +14,20 @@ from ots.netio.mail.download import Download
 from ots.netio.mail.mailbox import Arrival, Mailbox
 from ots.probe import Context
 from ots.probes.mail_fetch import MailFetch
+from tests.comparison import disagreement
 from tests.mail_kit import SECRET, SECRETS, message, reading
 from tests.peers.dovecot import PASSWORD, Dovecot
+from tests.peers.require import require
 from tests.recording import Recording, record
+from tests.relay import relay
 
 FETCH = MailFetch()
+
+MESSAGE_TOLERANCE = 0.10
+"""Share by which the time of a message over a limited line may differ from curl's."""
+
+SESSION_TOLERANCE = 0.005
+"""Seconds by which the time of a whole session may differ from curl's, by the lower quartiles."""
 
 
 def url_of(dovecot: Dovecot, scheme: str) -> str:
@@ -186,3 +196,52 @@ async def test_a_message_that_never_comes(scheme: str, dovecot: Dovecot) -> None
     """Nothing at the end of the window, and no error."""
     came, _ = await arrival(dovecot, scheme, "@", window=0.5, poll=0.2, deliver=False)
     assert came is None
+
+
+async def curl_times(user: str, url: str) -> dict[str, float]:
+    """curl's stamps of one download, in seconds from its start."""
+    form = '{"connect": %{time_connect}, "ready": %{time_pretransfer}, "end": %{time_total}}'
+    # It takes a user with his password from its standard input, so that no list of processes shows it.
+    process = await asyncio.create_subprocess_exec(
+        *(require("curl"), "-s", "-o", "/dev/null", "-w", form, "-K", "-", url),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate(f'user = "{user}:{PASSWORD}"'.encode())
+    assert process.returncode == 0
+    times: dict[str, float] = json.loads(out)
+    return times
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "path"), [("imap", "INBOX;MAILINDEX=1"), ("pop3", "1")])
+async def test_time_of_a_message_agrees_with_curl(scheme: str, path: str, dovecot: Dovecot) -> None:
+    """Half a megabyte at 1.5 MB/s, both at once, each in a session of its own; and that is the rate."""
+    user = dovecot.mailbox()
+    dovecot.deliver(user, message("big", os.urandom(250_000).hex("\n", 30).encode().replace(b"\n", b"\r\n")))
+    params = {"user": user, "password": SECRET, "headers": 0, "unencrypted_login": True, "tls": "none"}
+    async with relay(getattr(dovecot, scheme), 1_500_000) as port:
+        url = f"{scheme}://127.0.0.1:{port}/"
+        made, times = await asyncio.gather(
+            record(FETCH, url, params, secrets=SECRETS), curl_times(user, url + path)
+        )
+    assert made.only.error is None
+    ours = value(made, f"{scheme}_message_seconds")
+    assert ours == pytest.approx(times["end"] - times["ready"], rel=MESSAGE_TOLERANCE)
+    assert value(made, f"{scheme}_mean_data_rate_bits_per_second") == pytest.approx(
+        12e6, rel=MESSAGE_TOLERANCE
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "path"), [("imap", "INBOX;MAILINDEX=1"), ("pop3", "1")])
+async def test_time_of_a_session_agrees_with_curl(scheme: str, path: str, dovecot: Dovecot) -> None:
+    """Connect, log in, fetch a small message: as long as curl takes for it, in turns."""
+    user = dovecot.mailbox()
+    dovecot.deliver(user, message("small"))
+    ours, theirs = [], []
+    for _ in range(15):
+        made = await fetch(dovecot, scheme, user, headers=0, unencrypted_login=True, tls="none")
+        ours.append(value(made, f"{scheme}_session_time_seconds"))
+        theirs.append((await curl_times(user, url_of(dovecot, scheme) + path))["end"])
+    assert not disagreement(ours, theirs, SESSION_TOLERANCE)
