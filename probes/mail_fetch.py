@@ -1,8 +1,9 @@
 """Fetches a message from a mailbox by IMAP or POP3 and times each phase of it.
 
 One attempt is one session: greeting, TLS, log-in, a list of the newest headers as a mail client asks for it,
-and one message whole. Nothing changes in the mailbox (IMAP opens it read-only) unless `delete` is said. The
-mailbox may hold any number of messages; only the newest are looked at.
+and one message whole. IMAP opens the mailbox read-only, so that nothing changes in it unless `delete` is
+said; with POP3 the server may mark the message as read. The mailbox may hold any number of messages: only the
+newest are looked at.
 
 What the number is not: the speed of the link. A message is short, and its server reads it from a disk.
 """

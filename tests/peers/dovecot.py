@@ -152,11 +152,18 @@ class Dovecot:
 
     def left(self, address: str, folder: str = "INBOX") -> list[bytes]:
         """The messages that lie in a folder of a mailbox, read from its files."""
+        return [path.read_bytes() for path in self._files(address, folder)]
+
+    def names(self, address: str, folder: str = "INBOX") -> list[str]:
+        """The names of those files, which hold what marks the messages have (`new/…`: not even seen)."""
+        return [f"{path.parent.name}/{path.name}" for path in self._files(address, folder)]
+
+    def _files(self, address: str, folder: str) -> list[Path]:
         maildir = self.folder / "mail" / address.partition("@")[0] / "Maildir"
         if folder != "INBOX":
             maildir /= f".{folder}"
         files = [path for part in ("new", "cur") for path in (maildir / part).glob("*")]
-        return [path.read_bytes() for path in sorted(files, key=lambda path: path.name)]
+        return sorted(files, key=lambda path: path.name)
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ class Mailbox(Protocol):
         ...
 
     async def fetch(self, found: Found, download: Download) -> None:
-        """Has the whole message come into `download`. Nothing changes on the server."""
+        """Has the whole message come into `download`. With POP3, the server may mark it as read."""
         ...
 
     async def delete(self, found: Found) -> None:
