@@ -32,12 +32,8 @@ def nothing_stays_open() -> Iterator[None]:
 
 
 async def deliver(smtp: str, dovecot: Dovecot, recipient: str, **params: Any) -> Recording:
-    more = {
-        name: params.pop(name)
-        for name in ("limit", "cancel_after", "max_bytes", "password_is")
-        if name in params
-    }
-    secret = more.pop("password_is", PASSWORD)
+    secret = params.pop("password_is", PASSWORD)
+    more = {name: params.pop(name) for name in ("limit", "cancel_after", "max_bytes") if name in params}
     given = {
         "recipient": recipient,
         "mailbox": f"imap://127.0.0.1:{dovecot.imap}",
