@@ -30,6 +30,7 @@ KINDS: dict[str, str] = {
     "ftp_upload": "Uploads over FTP or FTPS, measures the throughput, and deletes what it uploaded.",
     "http_download": "Downloads over HTTP or HTTPS and measures the throughput.",
     "http_upload": "Uploads over HTTP or HTTPS and measures the throughput where it arrives.",
+    "mail_delivery": "Sends a test message, waits for it in the recipient's mailbox, checks and deletes it.",
     "mail_fetch": "Fetches a message by IMAP or POP3 and times greeting, log-in, list and message.",
     "mail_send": "Sends a test message over SMTP and times each phase of it.",
     "ping": "Round-trip time, loss and jitter by ICMP echo; which addresses of a network answer.",
