@@ -116,6 +116,13 @@ async def _resets_in_the_middle(session: Session) -> None:
 
 BIG = {"size": 8_000_000}
 
+
+async def _repeats(session: Session) -> None:
+    """Quotes what it was sent, as badly written servers do."""
+    sent = base64.b64decode(session.line.split()[-1]).decode().split("\0")
+    await session.say(f"535 wrong: {session.line} {sent}")
+
+
 LIES: Mapping[str, tuple[Mapping[str, Act], dict[str, Any], Fault]] = {
     "no banner": ({"": silence}, {}, ("timeout", "login", "TIMEOUT")),
     "busy": ({"": reply("421 too many connections")}, {}, ("rejected", "login", "421")),
@@ -130,6 +137,12 @@ LIES: Mapping[str, tuple[Mapping[str, Act], dict[str, Any], Fault]] = {
     "endless answer": ({"EHLO": _endless_answer}, {}, ("protocol", "login", "LONG_ANSWER")),
     "never says hello": ({"EHLO": silence}, {}, ("timeout", "login", "TIMEOUT")),
     "wrong password": ({"AUTH": reply("535 5.7.8 no")}, OPENLY, ("auth", "login", "535")),
+    "repeats the password": ({"AUTH": _repeats}, OPENLY | {"auth": "plain"}, ("auth", "login", "535")),
+    "says nothing but the password": (
+        {"AUTH": reply(SECRET)},
+        OPENLY,
+        ("protocol", "login", "BAD_REPLY"),
+    ),
     "not now": ({"AUTH": reply("454 4.7.0 later")}, OPENLY, ("auth", "login", "454")),
     "no login": ({"EHLO": reply("250 peer")}, OPENLY, ("auth", "login", "NO_AUTH")),
     "other logins": (

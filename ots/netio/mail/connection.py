@@ -21,7 +21,9 @@ GOODBYE = 1.0
 
 _ENDLESS = ("LONG_LINE", "LONG_ANSWER")
 
-_NO_GREETING = N_("If this port speaks TLS from the start, use a URL with imaps:// or pop3s://.")
+_NO_GREETING = N_(
+    "If this port speaks TLS from the start, use a URL that says so: smtps://, imaps:// or pop3s://."
+)
 
 
 class Span(NamedTuple):

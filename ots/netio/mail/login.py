@@ -44,6 +44,11 @@ def choose(wanted: Mechanism, offered: Sequence[str], *, encrypted: bool) -> str
     )
 
 
+def encoded(user: str, password: str) -> list[str]:
+    """The forms in which the password goes out: neither may ever be shown."""
+    return [auth_plain_encode(user, password).decode(), auth_login_encode(user, password)[1].decode()]
+
+
 async def prove(mechanism: str, user: str, password: str, exchange: Exchange) -> None:
     """Goes through the whole exchange; returns once the server has accepted it."""
     if mechanism == "plain":

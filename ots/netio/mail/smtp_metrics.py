@@ -51,6 +51,11 @@ PHASES = (TCP_CONNECT_SECONDS, BANNER, HANDSHAKE, EHLO, STARTTLS, LOGIN, ACCEPT)
 METRICS = (*PHASES, CONTENT, *service.definitions(PREFIX))
 
 
+def key_of(phase: str) -> str:
+    """The metric that a phase of the connection is recorded under."""
+    return f"{phase if phase == 'tcp_connect' else f'{PREFIX}_{phase}'}_seconds"
+
+
 def summarise(pool: Pool) -> list[Metric]:
     """The figures of one target. Phases that no attempt went through (STARTTLS, log-in) are left out."""
     shown = [

@@ -21,14 +21,16 @@ _REMEDY: dict[str, str] = {
 }
 
 
-async def read_answer(readline: Callable[[], Awaitable[bytes]]) -> tuple[str, list[str]]:
+async def read_answer(
+    readline: Callable[[], Awaitable[str]], phase: Phase, asked: str
+) -> tuple[str, list[str]]:
     """Code and lines of one answer. `Failed`, class `protocol`, for what is none."""
     code, texts = "", []
     while True:
-        line = (await readline()).decode().rstrip("\n")
+        line = await readline()
         match = _LINE.fullmatch(line)
         if match is None or (code and match[1] != code):
-            raise Failed("protocol", "request", "BAD_REPLY", f"no SMTP: {line}"[:200])
+            raise Failed("protocol", phase, "BAD_REPLY", f"{asked}: no SMTP: {line}"[:200])
         code = match[1]
         texts.append(match[3] or "")
         if match[2] != "-":
