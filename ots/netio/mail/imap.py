@@ -65,7 +65,8 @@ class IMAPMailbox:
         ctx.mark("logged_in")
         await self._capabilities()
         self.facts["idle"] = "IDLE" in dialogue.capabilities
-        await self._select(INBOX)
+        with connection.heard("inbox"):
+            await self._select(INBOX)
 
     async def headers(self, count: int) -> int:
         if not self.messages:
@@ -108,8 +109,10 @@ class IMAPMailbox:
             if found := await self._search(inbox, token):
                 if told is not None:
                     return Arrival(found[0], told, "idle", 0.0)
-                by: Literal["search", "poll"] = "search" if first else "poll"
-                return Arrival(found[0], lines.arrived, by, 0.0 if first else poll)
+                if first:
+                    return Arrival(found[0], lines.arrived, "search", 0.0)
+                # While the other folders were looked at, nobody told of it.
+                return Arrival(found[0], lines.arrived, "poll", lines.arrived - looked if can_idle else poll)
             if looked >= until:
                 return None
             first = False

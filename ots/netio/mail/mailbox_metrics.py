@@ -23,6 +23,7 @@ _PHASES = (
     ("greeting", N_("Greeting"), N_("connection ready (TLS too, if implicit) to the server's greeting"), ""),
     ("starttls", N_("STARTTLS"), N_("STARTTLS or STLS sent to TLS ready"), "RFC 2595"),
     ("login", N_("Log-in time"), N_("first command of the log-in sent to accepted"), _ETSI),
+    ("inbox", N_("Inbox opened"), N_("EXAMINE or STAT sent to its answer"), ""),
     ("header", N_("List of headers"), N_("headers of the newest messages asked for to all there"), _ETSI),
     ("message", N_("Message"), N_("message asked for (T4) to complete (T6)"), _ETSI),
 )

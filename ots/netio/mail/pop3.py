@@ -164,7 +164,8 @@ class POP3Mailbox:
             await self._upgrade()
         await self._log_in()
         self._logged_in = True
-        text = await self._ask("STAT", "request")
+        with connection.heard("inbox"):
+            text = await self._ask("STAT", "request")
         self.messages = self._number(text, 0, "STAT")
 
     async def _ask_capabilities(self) -> None:
