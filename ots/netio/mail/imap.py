@@ -229,7 +229,10 @@ class IMAPMailbox:
 
     async def _others(self) -> list[words.Folder]:
         if self._folders is None:
-            answer = await self._dialogue.ask('LIST "" "*"', "request")
+            # Some servers mark the folder for spam only when asked to (RFC 6154 section 2).
+            marked = {"LIST-EXTENDED", "SPECIAL-USE"} <= self._dialogue.capabilities
+            wish = " RETURN (SPECIAL-USE)" if marked else ""
+            answer = await self._dialogue.ask(f'LIST "" "*"{wish}', "request")
             self._folders = words.folders(answer.untagged)[:_MOST_FOLDERS]
         return self._folders
 
