@@ -81,14 +81,19 @@ def error_of(made: Recording) -> Expected:
     return error.class_, error.phase, error.code
 
 
-def body(*pieces: bytes, size: int = len(CONTENT)) -> Act:
-    """FETCH of a message whose literal is said to have `size` bytes."""
+async def _end(session: Session) -> None:
+    session.writer.close()
+
+
+def body(*pieces: bytes, size: int = len(CONTENT), silent: bool = False) -> Act:
+    """FETCH of a message whose literal is said to have `size` bytes, or of which nothing is said."""
 
     async def act(session: Session) -> None:
         if "BODY.PEEK[]" not in session.argument:
             await session.ok(f"* 20 FETCH (UID 20 RFC822.SIZE {len(CONTENT)})")
             return
-        await session.say(f"* 20 FETCH (UID 20 BODY[] {{{size}}}".encode() + b"\r\n", *pieces)
+        if not silent:
+            await session.say(f"* 20 FETCH (UID 20 BODY[] {{{size}}}".encode() + b"\r\n", *pieces)
 
     return act
 
@@ -108,13 +113,15 @@ def newest(line: str) -> Act:
 
 async def _half_and_reset(session: Session) -> None:
     await body(CONTENT[:3000])(session)
-    await asyncio.sleep(0.1)
-    await hang_up(session)
+    if "BODY.PEEK[]" in session.argument:
+        await asyncio.sleep(0.1)
+        await hang_up(session)
 
 
 async def _half_and_end(session: Session) -> None:
     await body(CONTENT[:3000])(session)
-    session.writer.close()
+    if "BODY.PEEK[]" in session.argument:
+        session.writer.close()
 
 
 async def _retr_reset(session: Session) -> None:
@@ -190,6 +197,7 @@ IMAP_LIES: Mapping[str, tuple[Mapping[str, Act], Expected]] = {
         ("content", "transfer", "TOO_BIG"),
     ),
     "sends nothing": ({"FETCH": body()}, ("timeout", "first_byte", "TIMEOUT")),
+    "does not answer": ({"FETCH": body(silent=True)}, ("timeout", "first_byte", "TIMEOUT")),
     "stops in the message": ({"FETCH": body(CONTENT[:3000])}, ("stalled", "transfer", "STALLED")),
     "resets in the message": ({"FETCH": _half_and_reset}, ("cutoff", "transfer", "ECONNRESET")),
     "hangs up in the message": ({"FETCH": _half_and_end}, ("cutoff", "transfer", "EOF")),
@@ -240,6 +248,8 @@ POP3_LIES: Mapping[str, tuple[Mapping[str, Act], Expected]] = {
     "has a huge message": ({"LIST": reply("+OK 20 4294967295")}, ("content", "transfer", "TOO_BIG")),
     "has lost the message": ({"RETR": reply("-ERR gone")}, ("rejected", "transfer", "-ERR")),
     "sends nothing": ({"RETR": reply("+OK")}, ("timeout", "first_byte", "TIMEOUT")),
+    "does not answer": ({"RETR": silence}, ("timeout", "first_byte", "TIMEOUT")),
+    "ends instead of an answer": ({"RETR": _end}, ("protocol", "first_byte", "EOF")),
     "sends an empty message": ({"RETR": reply("+OK", ".")}, ("content", "transfer", "EMPTY_MESSAGE")),
     "stops in the message": (
         {"RETR": reply(b"+OK\r\n" + CONTENT[:3000])},
