@@ -94,6 +94,9 @@ class MailFetch(Probe):
             said.append(_("the path of a mail URL is not used: it is the inbox that is read"))
         if params.everywhere and params.find is None:
             said.append(_("everywhere does nothing without find"))
+        careless = params.unencrypted_login and params.password is not None and params.tls != "starttls"
+        if careless and any(not params.account(target).implicit for target in targets):
+            said.append(_("the password may cross the network unencrypted (unencrypted_login)"))
         return said
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import random
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ from tests.command_line import CommandLine
 from tests.faults.lying_mail import (
     CONTENT,
     HEADER,
+    HONEST_IMAP,
+    HONEST_POP3,
     TOKEN,
     Act,
     LyingMail,
@@ -76,14 +81,19 @@ def error_of(made: Recording) -> Expected:
     return error.class_, error.phase, error.code
 
 
-def body(*pieces: bytes, size: int = len(CONTENT)) -> Act:
-    """FETCH of a message whose literal is said to have `size` bytes."""
+async def _end(session: Session) -> None:
+    session.writer.close()
+
+
+def body(*pieces: bytes, size: int = len(CONTENT), silent: bool = False) -> Act:
+    """FETCH of a message whose literal is said to have `size` bytes, or of which nothing is said."""
 
     async def act(session: Session) -> None:
         if "BODY.PEEK[]" not in session.argument:
             await session.ok(f"* 20 FETCH (UID 20 RFC822.SIZE {len(CONTENT)})")
             return
-        await session.say(f"* 20 FETCH (UID 20 BODY[] {{{size}}}".encode() + b"\r\n", *pieces)
+        if not silent:
+            await session.say(f"* 20 FETCH (UID 20 BODY[] {{{size}}}".encode() + b"\r\n", *pieces)
 
     return act
 
@@ -103,13 +113,15 @@ def newest(line: str) -> Act:
 
 async def _half_and_reset(session: Session) -> None:
     await body(CONTENT[:3000])(session)
-    await asyncio.sleep(0.1)
-    await hang_up(session)
+    if "BODY.PEEK[]" in session.argument:
+        await asyncio.sleep(0.1)
+        await hang_up(session)
 
 
 async def _half_and_end(session: Session) -> None:
     await body(CONTENT[:3000])(session)
-    session.writer.close()
+    if "BODY.PEEK[]" in session.argument:
+        session.writer.close()
 
 
 async def _retr_reset(session: Session) -> None:
@@ -185,6 +197,7 @@ IMAP_LIES: Mapping[str, tuple[Mapping[str, Act], Expected]] = {
         ("content", "transfer", "TOO_BIG"),
     ),
     "sends nothing": ({"FETCH": body()}, ("timeout", "first_byte", "TIMEOUT")),
+    "does not answer": ({"FETCH": body(silent=True)}, ("timeout", "first_byte", "TIMEOUT")),
     "stops in the message": ({"FETCH": body(CONTENT[:3000])}, ("stalled", "transfer", "STALLED")),
     "resets in the message": ({"FETCH": _half_and_reset}, ("cutoff", "transfer", "ECONNRESET")),
     "hangs up in the message": ({"FETCH": _half_and_end}, ("cutoff", "transfer", "EOF")),
@@ -235,6 +248,8 @@ POP3_LIES: Mapping[str, tuple[Mapping[str, Act], Expected]] = {
     "has a huge message": ({"LIST": reply("+OK 20 4294967295")}, ("content", "transfer", "TOO_BIG")),
     "has lost the message": ({"RETR": reply("-ERR gone")}, ("rejected", "transfer", "-ERR")),
     "sends nothing": ({"RETR": reply("+OK")}, ("timeout", "first_byte", "TIMEOUT")),
+    "does not answer": ({"RETR": silence}, ("timeout", "first_byte", "TIMEOUT")),
+    "ends instead of an answer": ({"RETR": _end}, ("protocol", "first_byte", "EOF")),
     "sends an empty message": ({"RETR": reply("+OK", ".")}, ("content", "transfer", "EMPTY_MESSAGE")),
     "stops in the message": (
         {"RETR": reply(b"+OK\r\n" + CONTENT[:3000])},
@@ -271,6 +286,55 @@ async def test_a_mailbox_of_100_000_messages(service: Service) -> None:
             assert made.metric(f"{service}_mailbox_messages").stats["median"] == 100_000
             assert made.only.method["headers"] == 10
         assert len(server.asked) < 200
+
+
+@dataclass
+class _Kept:
+    """Takes what a session writes."""
+
+    data: bytes = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        """Everything has gone where it goes."""
+
+
+def spoiled(honest: Act, chance: random.Random) -> Act:
+    """An honest answer in which something has been lost, doubled, exchanged or put in."""
+
+    async def act(session: Session) -> None:
+        kept: Any = _Kept()
+        await honest(dataclasses.replace(session, writer=kept))
+        data = kept.data
+        for _ in range(chance.randint(1, 4)):
+            place, length = chance.randrange(len(data) + 1), chance.choice([1, 2, 9, 400])
+            put = chance.choice([b"", b"{9}\r\n", b"\r\n.\r\n", b'"', b"* 7 EXISTS\r\n", chance.randbytes(9)])
+            data = data[:place] + put * chance.randint(1, 3) + data[place + chance.choice([0, length]) :]
+        await session.say(data)
+
+    return act
+
+
+@pytest.mark.parametrize("service", ["imap", "pop3"])
+async def test_answers_that_were_spoiled(service: Service) -> None:
+    """A hundred servers, each with three answers that are not what they should be: never a bug of ours."""
+    honest = HONEST_IMAP if service == "imap" else HONEST_POP3
+    seen: set[str] = set()
+
+    async def one(seed: int) -> None:
+        chance = random.Random(seed)
+        lies = {name: spoiled(honest[name], chance) for name in chance.sample(sorted(honest), 3)}
+        async with lying_mail(service, lies) as server:
+            made = await fetch(server.url, find=chance.choice([None, TOKEN]), delete=True, everywhere=True)
+        error = made.only.error
+        assert error is None or outcome_of(error.class_) == "failure", (seed, error)
+        made.metrics()
+        seen.add("none" if error is None else error.class_)
+
+    await asyncio.gather(*(one(seed) for seed in range(100)))
+    assert {"protocol", "timeout"} <= seen
 
 
 async def test_headers_without_end() -> None:

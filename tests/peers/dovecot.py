@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import smtplib
 import tempfile
@@ -163,7 +164,7 @@ class Dovecot:
         if folder != "INBOX":
             maildir /= f".{folder}"
         files = [path for part in ("new", "cur") for path in (maildir / part).glob("*")]
-        return sorted(files, key=lambda path: path.name)
+        return sorted(files, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)[:2]])
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ class Connection:
             limit = self.account.timeout
             if download.first is None:
                 text = f"nothing of the message within {limit:g} s"
-                return Failed("timeout", "first_byte", "TIMEOUT", text, retryable=True)
+                return Failed("timeout", "transfer", "TIMEOUT", text, retryable=True)
             text = f"no byte for {limit:g} s, {download.size} bytes after the first"
             return Failed("stalled", "transfer", "STALLED", text, retryable=True)
         text = "the server closed the connection in the middle of the message"

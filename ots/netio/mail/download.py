@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ots.clock import Clock
+from ots.model.outcome import ErrorClass
 from ots.probe import Failed
 
 
@@ -51,6 +52,14 @@ class Download:
         if self._keep:
             self.data += piece
         self._book(len(piece))
+
+    def failed(self, failure: Failed) -> Failed:
+        """The failure at its place: what breaks off before the first octet never came to the transfer."""
+        error = failure.error
+        if self.first is not None or error.phase != "transfer" or error.class_ not in ("timeout", "cutoff"):
+            return failure
+        error_class: ErrorClass = "protocol" if error.code == "EOF" else error.class_
+        return Failed(error_class, "first_byte", error.code, error.message, retryable=error.retryable)
 
     def complete(self, t: float) -> None:
         self.completed = t

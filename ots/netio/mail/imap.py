@@ -134,9 +134,12 @@ class IMAPMailbox:
         await self._select(found.folder)
         if found.size is not None:
             download.expect(found.size)
-        await self._dialogue.ask(
-            f"UID FETCH {found.number} (BODY.PEEK[])", "transfer", name="FETCH", download=download
-        )
+        try:
+            await self._dialogue.ask(
+                f"UID FETCH {found.number} (BODY.PEEK[])", "transfer", name="FETCH", download=download
+            )
+        except Failed as failure:
+            raise download.failed(failure) from None
         if download.first is None:
             raise Failed("content", "transfer", "EMPTY_MESSAGE", "FETCH: the server sent no message")
         download.complete(self._connection.lines.arrived)
@@ -185,7 +188,13 @@ class IMAPMailbox:
         password = "" if account.password is None else self._ctx.secret(account.password)
         plain = "AUTH=PLAIN" in dialogue.capabilities
         if not plain and "LOGINDISABLED" in dialogue.capabilities:
-            raise Failed("rejected", "login", "LOGINDISABLED", "the server takes no password here")
+            raise Failed(
+                "rejected",
+                "login",
+                "LOGINDISABLED",
+                "the server takes no password here",
+                remedy=N_("It may take one within TLS: let tls be auto or starttls, or use imaps://."),
+            )
         self.facts["auth"] = "plain" if plain else "login"
         encoded = base64.b64encode(f"\0{account.user}\0{password}".encode()).decode()
         # A server may say anew what it can do, and has to be asked if it doesn't.
@@ -229,7 +238,10 @@ class IMAPMailbox:
 
     async def _others(self) -> list[words.Folder]:
         if self._folders is None:
-            answer = await self._dialogue.ask('LIST "" "*"', "request")
+            # Some servers mark the folder for spam only when asked to (RFC 6154 section 2).
+            marked = {"LIST-EXTENDED", "SPECIAL-USE"} <= self._dialogue.capabilities
+            wish = " RETURN (SPECIAL-USE)" if marked else ""
+            answer = await self._dialogue.ask(f'LIST "" "*"{wish}', "request")
             self._folders = words.folders(answer.untagged)[:_MOST_FOLDERS]
         return self._folders
 

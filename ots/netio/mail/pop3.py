@@ -106,25 +106,32 @@ class POP3Mailbox:
     async def fetch(self, found: Found, download: Download) -> None:
         if found.size is not None:
             download.expect(found.size)
-        lines, dots = self._connection.lines, Undotted()
         download.ask()
-        await self._ask(f"RETR {found.number}", "transfer")
-        with self._connection.asking("transfer", "RETR"):
-            rest: bytes | None = None
-            while rest is None:
-                lines.until = self._connection.now + self._account.timeout
-                try:
-                    piece = await lines.content(_PIECE)
-                except (OSError, EOFError) as error:
-                    raise self._connection.broken(error, download) from None
-                content, rest = dots.feed(piece)
-                download.take(content, lines.arrived)
-                # A sender that is always ahead would keep the loop from everybody else.
-                await asyncio.sleep(0)
-            lines.give_back(rest)
+        try:
+            await self._ask(f"RETR {found.number}", "transfer")
+            with self._connection.asking("transfer", "RETR"):
+                await self._receive(download)
+        except Failed as failure:
+            raise download.failed(failure) from None
         if download.first is None:
             raise Failed("content", "transfer", "EMPTY_MESSAGE", "RETR: the server sent no message")
-        download.complete(lines.arrived)
+        download.complete(self._connection.lines.arrived)
+
+    async def _receive(self, download: Download) -> None:
+        """The message: as long as some of it comes in time, it is not late."""
+        lines, dots = self._connection.lines, Undotted()
+        rest: bytes | None = None
+        while rest is None:
+            lines.until = self._connection.now + self._account.timeout
+            try:
+                piece = await lines.content(_PIECE)
+            except (OSError, EOFError) as error:
+                raise self._connection.broken(error, download) from None
+            content, rest = dots.feed(piece)
+            download.take(content, lines.arrived)
+            # A sender that is always ahead would keep the loop from everybody else.
+            await asyncio.sleep(0)
+        lines.give_back(rest)
 
     async def delete(self, found: Found) -> None:
         """Marks it; the server removes it when the session ends with QUIT (RFC 1939 section 6)."""
