@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ots.model.metric import MetricDef
     from ots.model.report import Report
 
-NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios", "har")
+NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios", "har", "pdf")
 """Every format, by the name that people type."""
 
 BINARY = frozenset({"pdf"})
