@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Hundreds of tests start `ots` as a user does, whose Python compiles a module once and not each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 pytest_plugins = (
     "tests.peers.closing",
     "tests.peers.authority",
