@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 def render(report: Report, view: View) -> bytes:
     """The document; CannotRender where WeasyPrint or its libraries are not installed."""
     reader = Reader(view)
-    weasyprint = _weasyprint(reader.words)
+    weasyprint = setter(view.language)
     text = laid_out(on_paper(page_of(report, reader), reader.words), report, reader, paper=True)
     with _complaints(reader.words):
         document = _parsed(weasyprint, text)
@@ -69,9 +69,9 @@ def _parsed(weasyprint: ModuleType, text: str) -> Any:
     return weasyprint.HTML(string=text, url_fetcher=fetcher)
 
 
-def _weasyprint(words: Words) -> ModuleType:
-    """Imported late: it takes half a second, and loads Pango from the system."""
-    _ = words.gettext
+def setter(language: str) -> ModuleType:
+    """WeasyPrint, imported late, for it takes half a second; CannotRender where it isn't usable."""
+    _ = Words(language).gettext
     try:
         import weasyprint
     except ImportError as error:

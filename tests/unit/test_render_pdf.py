@@ -220,7 +220,7 @@ from ots.reports.format import View
 from tests.unit import sample_reports
 report = sample_reports.hostile()
 report.steps[0].log[0].text = "<img src=file:///etc/hostname><link rel=stylesheet href=http://192.0.2.1/>"
-pdf._weasyprint(pdf.Words("en"))
+pdf.setter("en")
 del seen[:]
 assert pdf.render(report, View(sample_reports.DEFINITIONS)).startswith(b"%PDF")
 for event, what in seen:
@@ -243,7 +243,7 @@ def test_what_it_would_load_is_refused_and_told() -> None:
     """Were there a picture in a page after all: no request, and a line in the log."""
     page = '<body style="background: url(http://192.0.2.1/x.png)"><img src="file:///etc/hostname">'
     with Heard() as heard, pdf._complaints(Words("en")):
-        document = pdf._parsed(pdf._weasyprint(Words("en")), page)
+        document = pdf._parsed(pdf.setter("en"), page)
         assert pdf._set(document, Words("en")).startswith(b"%PDF")
     assert any("disallowed protocol: http://192.0.2.1/x.png" in line for line in heard.lines)
     assert any("disallowed protocol: file:///etc/hostname" in line for line in heard.lines)
@@ -333,3 +333,6 @@ def test_without_the_systems_library_it_names_the_packages(
     with pytest.raises(CannotRender, match="libpango") as cannot:
         pdf.render(sample_reports.nothing(), View())
     assert "apt install libpango-1.0-0" in (cannot.value.remedy or "")
+    with pytest.raises(CommandError, match="libpango") as refused:
+        check_format("pdf", Path("out.pdf"))
+    assert (refused.value.code, refused.value.remedy) == (2, cannot.value.remedy)
