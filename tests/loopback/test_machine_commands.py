@@ -134,6 +134,8 @@ def test_wrong_usage_in_words(filled: CommandLine) -> None:
     done = filled.run("report", "show", "99")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "There is no report 99.\n  → `ots report list` shows what there is.\n"
+    done = filled.run("--lang", "zh", "report", "show", "99")
+    assert done.stderr == "没有报告 99。\n  → 用 `ots report list` 查看已有的报告。\n"
 
 
 def test_export(filled: CommandLine, tmp_path: Path) -> None:

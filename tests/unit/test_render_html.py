@@ -163,3 +163,12 @@ def test_chinese_pages_declare_and_speak_chinese() -> None:
     assert "办公室宽带" in text
     for heading in ("结果", "图表", "未测项及原因", "方法与版本"):
         assert f"<h2>{heading}</h2>" in text
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "not synchronised"), ("zh", "未同步")])
+def test_a_clock_that_nobody_keeps_is_said_to_be_so(language: str, words: str) -> None:
+    """In words a person understands, not as a source of the name none."""
+    report = sample_reports.quick_ping()
+    report.run.clock["source"] = "none"
+    page = html.render(report, View(sample_reports.DEFINITIONS, language))
+    assert words in page
