@@ -35,6 +35,10 @@ _MOST_COPIES = 10
 """Copies of one message that are looked at."""
 
 
+_FACTS = ("address", "tls", "tls_version", "auth", "idle")
+"""What is said of the mailbox's session."""
+
+
 class MailDelivery(Probe):
     kind = "mail_delivery"
     version = 1
@@ -82,6 +86,8 @@ class _Delivery:
 
     async def run(self) -> None:
         params = self._params
+        # What matters most stands first wherever the method is shown.
+        self._ctx.method(noticed_by=None, resolution=None, tls=None)
         try:
             await self._open_mailbox()
             letter = self._letter = await self._compose()
@@ -119,7 +125,9 @@ class _Delivery:
             for phase, (start, seconds) in mailbox.phases.items():
                 if own.is_published(phase):
                     ctx.record(mailbox_metrics.key_of(mailbox.service, phase), seconds, t=start)
-            ctx.method(**{f"mailbox_{fact}": value for fact, value in mailbox.facts.items()})
+            ctx.method(
+                **{f"mailbox_{fact}": value for fact, value in mailbox.facts.items() if fact in _FACTS}
+            )
 
     async def _hang_up(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,10 +84,12 @@ HONEST: Mapping[str, Act] = {
 
 
 @contextlib.asynccontextmanager
-async def lying_smtp(lies: Mapping[str, Act], tls: ssl.SSLContext | None = None) -> AsyncIterator[LyingSMTP]:
+async def lying_smtp(
+    lies: Mapping[str, Act], tls: ssl.SSLContext | None = None, *, buffer: int | None = None
+) -> AsyncIterator[LyingSMTP]:
     """Serves until the block ends. `lies` maps commands (`""`: the banner) to what is done instead.
 
-    With `tls` it speaks TLS from the start.
+    With `tls` it speaks TLS from the start; `buffer` bounds the bytes that its kernel takes in advance.
     """
     server = LyingSMTP()
     server.idle.set()
@@ -121,7 +124,10 @@ async def lying_smtp(lies: Mapping[str, Act], tls: ssl.SSLContext | None = None)
 
         task.add_done_callback(ended)
 
-    listener = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
+    door = socket.create_server(("127.0.0.1", 0))
+    if buffer is not None:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    listener = await asyncio.start_server(accepted, sock=door, ssl=tls, limit=buffer or 1 << 16)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -167,6 +167,16 @@ LIES: Mapping[str, tuple[Mapping[str, Act], dict[str, Any], Fault]] = {
     "greylisting": ({"RCPT": reply("450 4.2.0 come again")}, {}, ("rejected", "request", "450")),
     "quota": ({"RCPT": reply("552 5.2.2 mailbox full")}, {}, ("rejected", "request", "552")),
     "disk full": ({"DATA": reply("452 4.3.1 no space")}, {}, ("rejected", "request", "452")),
+    "answers in advance": (
+        {"MAIL": reply(b"250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n")},
+        {},
+        ("protocol", "request", "UNASKED"),
+    ),
+    "says goodbye meanwhile": (
+        {"MAIL": reply(b"250 ok\r\n421 going down\r\n")},
+        {},
+        ("rejected", "request", "421"),
+    ),
     "no go-ahead": ({"DATA": reply("250 ok")}, {}, ("protocol", "request", "250")),
     "too big": ({"DATA": _refuses_content}, {}, ("rejected", "transfer", "552")),
     "too big, said early": ({"DATA": _refuses_in_the_middle}, BIG, ("rejected", "transfer", "552")),
@@ -299,6 +309,27 @@ async def test_acceptance_takes_what_the_server_takes() -> None:
     for phase in ("banner", "ehlo"):
         took = made.metric(f"smtp_{phase}_seconds").stats["median"]
         assert isinstance(took, float) and took < 0.1
+
+
+async def test_acceptance_is_not_the_transfer() -> None:
+    """1.4 MB at 1.6 MB/s: what the kernel still holds back when we are through with it is transfer."""
+
+    async def slow(session: Session) -> None:
+        await session.say("354 go on")
+        tail = b""
+        while not tail.endswith(b"\r\n.\r\n"):
+            piece = await session.reader.read(16_000)
+            tail = (tail + piece)[-5:]
+            await asyncio.sleep(len(piece) / 1.6e6)
+        await session.say("250 taken")
+
+    async with lying_smtp({"DATA": slow}, buffer=16_000) as server:
+        made = await send(server, size=1_000_000, accept_timeout=5)
+    assert made.only.error is None
+    accept = made.metric("smtp_accept_seconds").stats["median"]
+    assert isinstance(accept, float) and accept < 0.25
+    rate = made.metric("smtp_mean_data_rate_bits_per_second").stats["median"]
+    assert isinstance(rate, float) and 8e6 < rate < 13.5e6
 
 
 async def test_login_takes_what_the_server_takes() -> None:

@@ -96,6 +96,7 @@ class Outgoing:
             else:
                 now = self._clock.monotonic()
                 self.begin = now if self.begin is None else self.begin
+                self.left = now
                 until = now + self._stall
                 place += sent
                 self._ctx.budget.spend(sent=sent)
@@ -103,7 +104,6 @@ class Outgoing:
                 # Lets the answer in: a fast network would take the whole message without a pause.
                 await asyncio.sleep(0)
         self.handed = True
-        self.left = self._clock.monotonic()
 
     async def _writable(self, until: float) -> None:
         try:

@@ -211,7 +211,7 @@ class POP3Mailbox:
             raise Failed("config", "config", "BAD_TEXT", "user and password can't hold the end of a line")
         offered = self._capabilities
         plain = "USER" not in offered and "PLAIN" in offered.get("SASL", "").split()
-        self.facts["auth"] = "plain" if plain else "user"
+        self.facts["auth"] = "plain" if plain else "user/pass"
         encoded = base64.b64encode(f"\0{account.user}\0{password}".encode()).decode()
         with self._connection.heard("login"):
             if plain:

@@ -20,7 +20,8 @@ _ADDRESS = (
 )
 """Addresses of RFC 5321 section 4.1.2 without quoted local parts: nothing in them ends a command."""
 
-LARGEST = 100 << 20
+LARGEST = 50_000_000
+"""Bytes of an attachment: more than any provider takes, and it is held in memory a few times over."""
 
 _ANSWERS = 10
 """Answers before the content that each may take the whole time-out."""

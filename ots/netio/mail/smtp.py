@@ -159,6 +159,8 @@ class SMTPSession:
         command in messages, for it may hold a secret.
         """
         asked = name or command.partition(" ")[0]
+        if command and self._connection.lines.waiting:
+            await self._unasked(phase)
         with self._connection.asking(phase, asked, timeout=timeout):
             if command:
                 await self._connection.lines.write(command.encode() + b"\r\n")
@@ -166,6 +168,14 @@ class SMTPSession:
         if not code.startswith(expected):
             raise refusal(code, lines, phase, asked)
         return code, lines
+
+    async def _unasked(self, phase: Phase) -> None:
+        """Something was said that answers no command: a goodbye (421), or answers in advance."""
+        with self._connection.asking(phase, "server"):
+            code, lines = await read_answer(self._readline, phase, "server")
+        if code[:1] in ("4", "5"):
+            raise refusal(code, lines, phase, "server")
+        raise Failed("protocol", phase, "UNASKED", f"an answer to nothing: {code} {lines[-1]}"[:200])
 
     async def _readline(self) -> str:
         line = (await self._connection.lines.readline()).decode().rstrip("\n")
