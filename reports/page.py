@@ -184,6 +184,9 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
     """Skipped steps, missing statistics and unknown circumstances, each with its reason."""
     _ = reader.words.gettext
     gaps: list[Gap] = []
+    if report.run.state != "completed":
+        reason = reader.reason(report.run.reason or "interrupted")
+        gaps.append(Gap(_("Run"), _("everything after it was cut short"), reason))
     for step in report.steps:
         if step.verdict == "skipped":
             reason = (

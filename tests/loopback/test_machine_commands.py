@@ -139,7 +139,7 @@ def test_wrong_usage_in_words(filled: CommandLine) -> None:
 
 
 def test_export(filled: CommandLine, tmp_path: Path) -> None:
-    """JSON is what was stored, byte for byte; HTML is one file; a folder gets a name made for it."""
+    """JSON is what was stored, byte for byte; HTML and PDF are one file; a folder gets a name made for it."""
     with Store.open(tmp_path / "data") as store:
         stored = store.document(store.get("2"))
     target = tmp_path / "two.json"
@@ -152,6 +152,9 @@ def test_export(filled: CommandLine, tmp_path: Path) -> None:
     done = filled.json("report", "export", "last", "--output", str(tmp_path))
     assert done["path"] == str(tmp_path / "4-office.html")
     assert (tmp_path / "4-office.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    done = filled.json("report", "export", "last", "--format", "pdf", "--output", str(tmp_path))
+    assert Path(done["path"]).name == "4-office.pdf"
+    assert (tmp_path / "4-office.pdf").read_bytes().startswith(b"%PDF")
     unwritable = filled.run(
         "report", "export", "last", "--output", str(tmp_path / "no" / "such" / "folder.html")
     )

@@ -128,6 +128,13 @@ def test_what_was_not_measured_has_its_reason() -> None:
     assert "no such device" in gaps
 
 
+def test_a_killed_run_does_not_claim_that_everything_was_measured() -> None:
+    """No steps, and no word of completeness."""
+    text = " ".join(Page(source("nothing")).text.split())
+    assert "Everything that was asked for was measured" not in text
+    assert "everything after it was cut shortthe program was killed" in text
+
+
 def test_hostile_texts_are_escaped_everywhere() -> None:
     """What came from outside never opens a tag, and control characters are gone."""
     text = source("hostile")
