@@ -60,12 +60,18 @@ def test_the_limit_states_what_must_hold(value: float, verdict: str) -> None:
     assert judged(limit(warn="< 60 ms", fail="< 150 ms"), found).verdict == verdict
 
 
-@pytest.mark.parametrize(("policy", "verdict"), [("conditional", "pass"), ("infinite", "fail")])
-def test_lost_samples_are_infinitely_late_where_the_policy_says_so(policy: str, verdict: str) -> None:
-    """Two of twenty lost: the p95 of those that came is fine, the p95 of all is never."""
+@pytest.mark.parametrize(
+    ("said", "policy", "verdict"),
+    [({"loss_policy": "conditional"}, "conditional", "pass"), ({}, "infinite", "fail")],
+)
+def test_lost_samples_are_infinitely_late_unless_the_case_says_otherwise(
+    said: dict[str, str], policy: str, verdict: str
+) -> None:
+    """Two of twenty lost: the p95 of those that came is fine, the p95 of all is never. The result says which."""
     found = delays([0.01] * 18 + [None] * 2, p95=0.01)
-    result = judged(limit(stat="p95", fail="< 60 ms", loss_policy=policy), found)
+    result = judged(limit(stat="p95", fail="< 60 ms", **said), found)
     assert (result.verdict, result.reason) == (verdict, "loss" if verdict == "fail" else None)
+    assert result.loss_policy == policy
 
 
 def test_one_loss_in_many_moves_no_percentile_to_infinity() -> None:
