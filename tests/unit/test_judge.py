@@ -67,7 +67,7 @@ def test_the_limit_states_what_must_hold(value: float, verdict: str) -> None:
 def test_lost_samples_are_infinitely_late_unless_the_case_says_otherwise(
     said: dict[str, str], policy: str, verdict: str
 ) -> None:
-    """Two of twenty lost: the p95 of those that came is fine, the p95 of all is never. The result says which."""
+    """Two of twenty lost: the p95 of those that came is fine, the p95 of all never. The result says which."""
     found = delays([0.01] * 18 + [None] * 2, p95=0.01)
     result = judged(limit(stat="p95", fail="< 60 ms", **said), found)
     assert (result.verdict, result.reason) == (verdict, "loss" if verdict == "fail" else None)
