@@ -22,7 +22,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(report: Report, view: View) -> str:
     """The page, ready to be written to a file or mailed."""
     reader = Reader(view)
-    page = page_of(report, reader)
+    page = page_of(report, reader, view.artifacts)
     template = _environment(view.language).get_template("report.html.j2")
     return template.render(page=page, report=report, words=reader.words, marks=MARKS) + "\n"
 
