@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -177,7 +176,8 @@ PER_REQUEST = frozenset(metric.key for metric in (DNS, CONNECT, TLS, SEND, WAIT,
 """How many samples these will have depends on the page."""
 
 _ENTRY = re.compile(r'\s*([A-Za-z0-9!#$%&\'*+.^_`|~-]{1,40})((?:\s*;[^,;"]*(?:"[^"]*")?)*)')
-_DURATION = re.compile(r';\s*dur\s*=\s*"?([0-9]{1,12}(?:\.[0-9]{1,12})?)', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([A-Za-z]{1,20})\s*=\s*(?:"([^"]*)"|([^\s;,"]*))')
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _MOST_ENTRIES = 20
 
 
@@ -260,9 +260,10 @@ def server_timing(field: str) -> Iterator[tuple[str, float]]:
         entry = _ENTRY.match(field, place)
         if entry is None:
             return
-        duration = _DURATION.search(entry[2])
-        if duration is not None and math.isfinite(milliseconds := float(duration[1])):
-            yield entry[1], milliseconds / 1000
+        given = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(entry[2])}
+        duration = _NUMBER.fullmatch(given.get("dur", ""))
+        if duration is not None:
+            yield entry[1], float(duration[0]) / 1000
         place = entry.end()
         comma = field.find(",", place)
         if comma < 0:

@@ -19,6 +19,7 @@ from ots.reports.plain import plain, shorten
 from ots.reports.quantity import MISSING, duration, shown
 from ots.reports.reading import Reader
 from ots.reports.ticks import time_ticks
+from ots.reports.words import ERROR_CLASSES
 
 MOST_REQUESTS = 60
 """Rows of one waterfall."""
@@ -29,6 +30,8 @@ MOST_LOADS = 8
 _LONGEST_TITLE = 120
 _LONGEST_NAME = 52
 _TICKS = 5
+_LAST_TICK = 0.88
+"""Share of the axis after which there is no room for another label."""
 _LONGEST = 86_400
 """Seconds: what lies further from the first request, or takes longer, is no part of a page load."""
 
@@ -55,9 +58,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request. `told` is what the bars show, in words."""
+    """One request: where it lies and what it is called there. `told` is what the bars show, in words."""
 
-    url: str
+    folder: str
+    name: str
     whole_url: str
     status: str
     size: str
@@ -170,7 +174,11 @@ def _waterfall(step: Step, artifact: Artifact, log: Mapping[str, Any], reader: R
         name=plain(artifact.name),
         title=shorten(title or plain(requests[0].url), _LONGEST_TITLE),
         summary=" · ".join(summary),
-        ticks=[(100 * t / end, duration(t) if t else "0") for t in time_ticks(0.0, end, _TICKS) if t <= end],
+        ticks=[
+            (100 * t / end, duration(t) if t else "0")
+            for t in time_ticks(0.0, end, _TICKS)
+            if t <= _LAST_TICK * end
+        ],
         rows=[_row(request, end, reader) for request in listed],
         note=_("and {n} more requests, which began later").format(n=more) if more else "",
     )
@@ -179,20 +187,32 @@ def _waterfall(step: Step, artifact: Artifact, log: Mapping[str, Any], reader: R
 def _row(request: _Request, end: float, reader: Reader) -> Row:
     _ = reader.words.gettext
     url = plain(request.url)
-    told = ", ".join(
-        f"{_(PHASES[phase])} {duration(seconds)}" for phase, seconds in request.phases.items() if seconds
-    )
+    told = [f"{_(PHASES[phase])} {duration(seconds)}" for phase, seconds in request.phases.items() if seconds]
+    if request.error:
+        told.append(plain(request.error))
+    address = shorten(_beside(url), _LONGEST_NAME)
+    bare = address.rstrip("/")
+    folder = bare[: bare.rfind("/") + 1]
     return Row(
-        url=shorten(_beside(url), _LONGEST_NAME),
+        folder=folder,
+        name=address[len(folder) :],
         whole_url=shorten(url, 2000),
-        status=plain(request.error) or (str(request.status) if request.status else MISSING),
+        status=_status(request, reader),
         size=MISSING if request.size is None else shown(float(request.size), "By"),
         start=duration(request.start) if request.start else "0",
         took=duration(request.time),
         failed=_failed(request),
         bars=list(_bars(request, end)),
-        told=told,
+        told=", ".join(told),
     )
+
+
+def _status(request: _Request, reader: Reader) -> str:
+    """Why there is no whole answer, in a word or two; else the answer's status."""
+    if request.error:
+        error_class = request.error.partition("/")[0]
+        return shorten(reader.words.of(ERROR_CLASSES, error_class), _LONGEST_NAME)
+    return str(request.status) if request.status else MISSING
 
 
 def _bars(request: _Request, end: float) -> Iterator[Bar]:

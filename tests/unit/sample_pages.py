@@ -92,6 +92,7 @@ def failing() -> list[Any]:
     silent = entry(
         "https://static.example/silent.js", 160, {"connect": 30.0, "wait": 5000.0}, status=0, size=-1
     )
+    silent["response"]["_error"] = "timeout/first_byte TIMEOUT"
     return [
         *ordinary()[:3],
         entry("https://static.example/gone.css", 158, {"blocked": 4.0, "wait": 22.0}, status=404, size=312),

@@ -68,7 +68,7 @@ def _domain(host: str) -> str:
 
 def _within(host: str, domain: str) -> bool:
     """`static.example.org` lies within `example.org`; addresses are within themselves only."""
-    return host == domain or (host.endswith(f".{domain}") and "." in domain and not _is_address(host))
+    return host == domain or (host.endswith(f".{domain}") and "." in domain and not _is_address(domain))
 
 
 def _is_address(host: str) -> bool:
