@@ -111,7 +111,13 @@ class Lab:
         assert child.stdout.readline() == "ready\n"
 
     def ping(
-        self, name: str, targets: Sequence[str] | str, *, user: int | None = None, **spec: Any
+        self,
+        name: str,
+        targets: Sequence[str] | str,
+        *,
+        user: int | None = None,
+        path: str | None = None,
+        **spec: Any,
     ) -> PingResult:
         """The probe's result, run in a namespace, as root or as another user without any right."""
         wanted = {"targets": [targets] if isinstance(targets, str) else list(targets), **spec}
@@ -124,9 +130,8 @@ class Lab:
                 "--clear-groups",
                 "--bounding-set=-all",
             ]
-        out = self.run(
-            name, *drop, sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(wanted)
-        )
+        child = [sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(wanted)]
+        out = self.run(name, *drop, *child, path=path)
         return PingResult(json.loads(out))
 
     def close(self) -> None:
