@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import os
+import signal
+import socket
 import sys
 import time
 import zlib
@@ -19,6 +21,7 @@ import pytest
 
 from ots.netio.web.lines import CONNECTIONS
 from ots.probes.web_page import WebPage
+from tests.command_line import CommandLine
 from tests.faults import web_child
 from tests.faults.scripted_server import Script, request, resets_after, says, scripted
 from tests.faults.test_http_faults import dribbles_header, nothing_left, redirect_to, silent
@@ -494,3 +497,30 @@ def test_a_public_page_can_not_make_us_ask_private_addresses(
     assert tuple(printed["error"]) == expected
     assert printed["knocks"] == 0
     assert printed["from_private"] is None
+
+
+def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
+    """Exit 130, a stored report that is valid and aborted, and its archive can be exported."""
+    ots = CommandLine(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = ots.begin("web-page", f"http://127.0.0.1:{server.getsockname()[1]}/", "--json")
+        connection, _address = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer('<img src="never">'))
+            connection.recv(4096)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    document = json.loads(out)
+    assert document["run"]["state"] == "aborted"
+    (step,) = document["steps"]
+    assert step["attempts"][0]["error"]["class"] == "cancelled"
+    times = {metric["key"]: metric["stats"] for metric in step["metrics"]}
+    assert times["web_html_seconds"]["median"] > 0
+    har = tmp_path / "page.har"
+    done = ots.run("report", "export", "last", "--format", "har", "--output", str(har))
+    assert done.returncode == 0, done.stderr
+    archived = json.loads(har.read_text())
+    jsonschema.validate(archived, SCHEMA)
+    assert len(archived["log"]["entries"]) == 2
