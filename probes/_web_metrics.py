@@ -199,7 +199,7 @@ def record(ctx: Context, page: Page, failure: Failed | None) -> None:
             t=page.start,
             reason=None if instant is not None else reason,
         )
-    for exchange in page.fetcher.exchanges:
+    for exchange in sorted(page.fetcher.exchanges, key=lambda one: one.start):
         _record_phases(ctx, exchange)
     if document is not None:
         _record_document(ctx, page, document)

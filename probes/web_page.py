@@ -20,7 +20,6 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from yarl import URL
 
-from ots import __version__
 from ots.clock import rfc3339, wall_offset
 from ots.i18n import N_
 from ots.model.metric import Metric
@@ -86,7 +85,7 @@ class WebPageParams(HTTPParams):
     ] = None
     user_agent: Annotated[
         str, Field(pattern="^[ -~]{1,300}$", description=N_("User-Agent to send; some pages depend on it."))
-    ] = f"Mozilla/5.0 (compatible; OTS/{__version__})"
+    ] = "Mozilla/5.0 (compatible; OTS)"
 
     @field_validator("allow_hosts", mode="before")
     @classmethod
@@ -258,10 +257,9 @@ class _Load:
             mode="light mode",
             requests=len(self._fetcher.exchanges),
             resources=len(page.named),
-            connections=self._fetcher.lines.opened,
+            connections=self._fetcher.dials,
             connections_per_host=self._params.connections,
             page_timeout=self._params.page_timeout,
-            user_agent=self._params.user_agent,
         )
         published.record(ctx, page, failure)
         if self._fetcher.exchanges:

@@ -115,6 +115,10 @@ DOCUMENTS: dict[str, tuple[Script, tuple[str, str, str]]] = {
         says(CHUNKED, b"4\r\nabcd\r\n", b"zz\r\n", pause=0.1),
         ("protocol", "transfer", "BAD_CHUNK"),
     ),
+    "headers without end": (
+        says(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 100_000),
+        ("protocol", "first_byte", "BAD_RESPONSE"),
+    ),
     "not found": (site(), ("rejected", "first_byte", "404")),
     "server error": (site(page=answer("no", status="503 No")), ("rejected", "first_byte", "503")),
     "unauthorised": (site(page=answer("no", status="401 No")), ("auth", "first_byte", "401")),
@@ -451,6 +455,21 @@ async def test_the_data_budget_ends_a_page() -> None:
         await server.empty()
     assert failure(made)[0] == "resource"
     assert made.only.outcome == "invalid"
+
+
+async def test_a_server_that_closes_after_every_answer() -> None:
+    """No connection is used twice, and each is counted with its phases."""
+    more = "Connection: close\r\n"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await request(reader)
+        writer.write(answer("<img src=a><img src=b>" if b"GET / " in head else "x", more=more))
+        writer.close()
+
+    made = await against(script, connections=1)
+    assert made.only.error is None
+    assert made.only.method["connections"] == 3
+    assert made.metric("web_connect_seconds").n_valid == 3
 
 
 HOSTILE_HEADERS = (

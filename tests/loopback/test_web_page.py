@@ -132,7 +132,7 @@ async def test_no_more_connections_than_a_browser_has(nginx: Nginx) -> None:
         ports = {entry["connection"] for entry in entries(made)}
         assert len(ports) == made.only.method["connections"] == most
     seen = nginx.access("/site/0.png", count=2)[-2:]
-    assert seen[0]["agent"] == seen[1]["agent"] == made.only.method["user_agent"]
+    assert seen[0]["agent"] == seen[1]["agent"] == PROBE.Params().user_agent
 
 
 def test_phases_add_up_and_lie_where_they_were(tmp_path: Path, nginx: Nginx) -> None:

@@ -15,6 +15,7 @@ from yarl import URL
 
 from ots.netio.http.client import REDIRECTS, Answer
 from ots.netio.http.dialer import Way
+from ots.netio.http.proxy import refused
 from ots.netio.web.decoding import ACCEPTED, BadEncoding, Decoder
 from ots.netio.web.exchange import Exchange, Kind
 from ots.netio.web.lines import Line, Lines
@@ -39,6 +40,7 @@ class Fetcher:
 
     def __init__(self, way: Way, *, per_host: int, user_agent: str, largest: int, budget: Budget) -> None:
         self.exchanges: list[Exchange] = []
+        self.dials = 0
         self.received = 0
         self.decoded = 0
         self.lines = Lines(way, per_host)
@@ -84,6 +86,8 @@ class Fetcher:
             self._note_connection(line, exchange, asked)
         self._budget.spend(sent=answer.request_bytes)
         response = answer.response
+        if response.status == 407 and self._way.proxy is not None:
+            raise refused(self._way.proxy, 407)
         exchange.status, exchange.reason = response.status, _printable(response.reason or "")
         version = response.version or aiohttp.HttpVersion11
         exchange.version = f"HTTP/{version.major}.{version.minor}"
@@ -124,6 +128,7 @@ class Fetcher:
         exchange.reused = dialer.dials == line.known_dials
         now, ready, failed = self._way.clock.monotonic(), asked, line.client.request_sent is None
         if not exchange.reused:
+            self.dials += dialer.dials - line.known_dials
             line.known_dials = dialer.dials
             start = dialer.connect_start if dialer.connect_start is not None else asked
             ready = now if failed else max(start, dialer.connected or start)

@@ -37,11 +37,11 @@ class Lines:
 
     def __init__(self, way: Way, per_host: int) -> None:
         self.marking = True
-        self.opened = 0
         self._way = way
         self._per_host = per_host
         self._gate = asyncio.Semaphore(CONNECTIONS)
         self._gates: dict[Origin, asyncio.Semaphore] = {}
+        self._made_so_far = 0
         self._idle: list[Line] = []
         self._open: set[Line] = set()
 
@@ -80,8 +80,8 @@ class Lines:
             if self.marking:
                 self._way.mark(trigger, t=t, source=source)
 
-        self.opened += 1
-        line = Line(self.opened, origin, Client(replace(self._way, mark=mark)), stamps)
+        self._made_so_far += 1
+        line = Line(self._made_so_far, origin, Client(replace(self._way, mark=mark)), stamps)
         self._open.add(line)
         return line
 
