@@ -22,7 +22,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(report: Report, view: View) -> str:
     """The page, ready to be written to a file or mailed."""
     reader = Reader(view)
-    return laid_out(page_of(report, reader), report, reader)
+    return laid_out(page_of(report, reader, view.artifacts), report, reader)
 
 
 def laid_out(page: Page, report: Report, reader: Reader, *, paper: bool = False) -> str:

@@ -18,6 +18,7 @@ from ots.reports.panels import axes
 from ots.reports.plain import plain
 from ots.reports.quantity import duration, shown
 from ots.reports.reading import Reader
+from ots.reports.waterfall import PageLoads, legend, page_loads
 from ots.reports.why import why
 
 _CLOCK = ("offset_seconds", "error_bound_seconds", "step_seconds")
@@ -55,14 +56,16 @@ class Page:
     where: Sequence[Fact]
     steps: Sequence[StepRows]
     charts: Sequence[Sequence[Chart]]
+    page_loads: Sequence[PageLoads]
+    phases: Sequence[tuple[str, str]]
     details: Sequence[StepDetail]
     gaps: Sequence[Gap]
     definitions: Sequence[Definition]
     versions: Sequence[Fact]
 
 
-def page_of(report: Report, reader: Reader) -> Page:
-    """Collects a report's page."""
+def page_of(report: Report, reader: Reader, artifacts: Mapping[str, bytes]) -> Page:
+    """Collects a report's page; `artifacts` are the files beside it that are at hand."""
     counts = Counter(step.verdict for step in report.steps)
     case = report.case
     name = plain(case.title.get(reader.words.language) or case.title.get("en") or case.id)
@@ -79,6 +82,8 @@ def page_of(report: Report, reader: Reader) -> Page:
         where=_where(report, reader),
         steps=[rows_of(step, reader) for step in report.steps],
         charts=[charts_of(axis, reader) for axis in axes(report, reader)],
+        page_loads=page_loads(report, artifacts, reader),
+        phases=legend(reader),
         details=[detail_of(step, reader) for step in report.steps],
         gaps=_gaps(report, reader),
         definitions=_definitions(report, reader),

@@ -43,7 +43,9 @@ def render(report: Report, view: View) -> bytes:
     """The document; CannotRender where WeasyPrint or its libraries are not installed."""
     reader = Reader(view)
     weasyprint = setter(view.language)
-    text = laid_out(on_paper(page_of(report, reader), reader.words), report, reader, paper=True)
+    text = laid_out(
+        on_paper(page_of(report, reader, view.artifacts), reader.words), report, reader, paper=True
+    )
     with _complaints(reader.words):
         document = _parsed(weasyprint, text)
         _colour(document.etree_element)

@@ -265,7 +265,7 @@ def test_equal_reports_give_equal_documents() -> None:
 
 def paper_of(report: Report) -> Page:
     reader = Reader(View(sample_reports.DEFINITIONS))
-    return paper.on_paper(page_of(report, reader), reader.words)
+    return paper.on_paper(page_of(report, reader, {}), reader.words)
 
 
 def test_a_thousand_targets_are_cut_and_the_broken_limits_stay() -> None:
