@@ -121,9 +121,8 @@ def flaw_of(letter: Letter, received: bytes) -> Flaw | None:
     attached = [content for readable, content in contents if not readable and isinstance(content, bytes)]
     if not attached:
         return "NO_ATTACHMENT"
-    return (
-        None if letter.sha256 in (hashlib.sha256(content).hexdigest() for content in attached) else "SHA256"
-    )
+    found = (hashlib.sha256(content).hexdigest() for content in attached)
+    return None if letter.sha256 in found else "SHA256"
 
 
 def _outlandish(received: bytes) -> bool:
