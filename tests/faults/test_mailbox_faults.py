@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jsonschema
 import psutil
 import pytest
 
 from ots.netio.mail.mailbox import Arrival, Mailbox
 from ots.probe import Context
 from ots.probes.mail_fetch import MailFetch
+from ots.schema.report import report_schema
 from tests.command_line import CommandLine
 from tests.faults.lying_mail import (
     CONTENT,
@@ -262,5 +264,7 @@ def test_exit_code_and_report(dovecot: Dovecot, tmp_path: Path) -> None:
         done = line.run(*asked, "--json", env={"MAIL_PASSWORD": password})
         assert done.returncode == code, done.stdout + done.stderr
         assert password not in done.stdout + done.stderr
-        (step,) = json.loads(done.stdout)["steps"]
+        report = json.loads(done.stdout)
+        jsonschema.Draft202012Validator(report_schema()).validate(report)
+        (step,) = report["steps"]
         assert (step["error"] or {}).get("class") == error
