@@ -1,4 +1,4 @@
-"""Network namespaces with hosts and routers in them, and the ping probe run inside one. Needs root."""
+"""Network namespaces with hosts and routers in them, and ping or trace run inside one. Needs root."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ class Lab:
         self.sysctl(name, "net.ipv6.conf.default.accept_dad", "0")
         if forward:
             self.sysctl(name, "net.ipv4.ip_forward", "1")
+            self.sysctl(name, "net.ipv6.conf.all.forwarding", "1")
         return full
 
     def wire(self, one: str, address: str, other: str, other_address: str) -> None:
@@ -72,6 +73,18 @@ class Lab:
         _ip(
             *("link", "add", f"to-{other}", "netns", f"{self.prefix}{one}", "type", "veth"),
             *("peer", "name", f"to-{one}", "netns", f"{self.prefix}{other}"),
+        )
+        for here, there, own in ((one, other, address), (other, one, other_address)):
+            self.run(here, "ip", "address", "add", own, "dev", f"to-{there}")
+            self.run(here, "ip", "link", "set", f"to-{there}", "up")
+
+    def slow_wire(
+        self, one: str, address: str, other: str, other_address: str, *, delay: float, lose: int = 0
+    ) -> None:
+        """A link like `wire` on which every packet takes `delay` seconds; from `one` every `lose`-th is lost."""
+        self._start(
+            [sys.executable, "-m", "tests.link_emulator", f"{self.prefix}{one}", f"to-{other}"]
+            + [f"{self.prefix}{other}", f"to-{one}", "--delay", str(delay), "--lose", str(lose)]
         )
         for here, there, own in ((one, other, address), (other, one, other_address)):
             self.run(here, "ip", "address", "add", own, "dev", f"to-{there}")
@@ -100,12 +113,15 @@ class Lab:
     def responder(self, name: str, mode: str, *arguments: str) -> None:
         """Starts tests.ping_responder where the kernel then stays silent, and waits until it listens."""
         self.sysctl(name, "net.ipv4.icmp_echo_ignore_all", "1")
-        child = subprocess.Popen(
-            [*self.inside(name), sys.executable, "-m", "tests.ping_responder", mode, *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=_ROOT,
-        )
+        self._start([*self.inside(name), sys.executable, "-m", "tests.ping_responder", mode, *arguments])
+
+    def forger(self, name: str, mode: str, device: str) -> None:
+        """Starts tests.hop_forger on a device of a router, and waits until it listens."""
+        self._start([*self.inside(name), sys.executable, "-m", "tests.hop_forger", mode, device])
+
+    def _start(self, command: Sequence[str]) -> None:
+        """Starts a program that says when it is ready, and waits for that."""
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
         self.children.append(child)
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
@@ -128,6 +144,10 @@ class Lab:
             name, *drop, sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(wanted)
         )
         return PingResult(json.loads(out))
+
+    def trace(self, name: str, target: str, **spec: Any) -> PingResult:
+        """The result of the trace probe, run as `ping` is."""
+        return self.ping(name, target, probe="trace", **spec)
 
     def close(self) -> None:
         for child in self.children:

@@ -33,4 +33,5 @@ KINDS: dict[str, str] = {
     "ping": "Round-trip time, loss and jitter by ICMP echo; which addresses of a network answer.",
     "tcp_connect": "Opens TCP connections and times them: is the port open, how far is it?",
     "tls_handshake": "Times TLS handshakes and looks at what is agreed and at the certificate.",
+    "trace": "The path to a host hop by hop: routers, round-trip times, loss, changes, path MTU.",
 }

@@ -61,7 +61,12 @@ EXCEPTIONS = re.compile(
 RESERVED = ("total", "count", "sum", "bucket", "created", "info")
 """Endings that OpenMetrics appends by itself."""
 
-BESIDE = {"ping": {"sweep"}, "tcp_connect": {"port", "connect"}, "tls_handshake": {"tcp", "connect"}}
+BESIDE = {
+    "ping": {"sweep"},
+    "tcp_connect": {"port", "connect"},
+    "tls_handshake": {"tcp", "connect"},
+    "trace": {"path"},
+}
 """First words of a kind's keys that are not the kind's own."""
 
 BOUNDS = {"ci95_low", "ci95_high"}
