@@ -14,6 +14,7 @@ import os
 import select
 import struct
 import time
+from contextlib import suppress
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 1, 0x1000
@@ -57,7 +58,9 @@ def main() -> None:
             heapq.heappush(waiting, (time.monotonic() + asked.delay, seen, other, packet))
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, end, packet = heapq.heappop(waiting)
-            os.write(end, packet)
+            with suppress(OSError):
+                # A device that is not up yet drops it.
+                os.write(end, packet)
 
 
 def _is_test_traffic(packet: bytes) -> bool:

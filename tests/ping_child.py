@@ -1,5 +1,5 @@
 """Runs ping or trace in a process of its own, so that a test can put it into a network namespace or take its
-rights away: `python -m tests.ping_child '{"targets": [...], "params": {...}}'` prints one JSON document."""
+rights away: `python -m tests.ping_child '[{"targets": […], "params": {…}}]'` prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ def _plain(attempt: AttemptData) -> dict[str, Any]:
     }
 
 
-async def _main(spec: dict[str, Any]) -> dict[str, Any]:
+async def _run(spec: dict[str, Any]) -> dict[str, Any]:
     probe = kinds()[spec.get("probe", "ping")]
-    before = _sockets()
     recording = await record(
         probe,
         spec["targets"],
@@ -66,10 +65,19 @@ async def _main(spec: dict[str, Any]) -> dict[str, Any]:
         "log": [line.text for line in recording.log.lines],
         "artifacts": {name: data.decode() for name, data in recording.artifacts.items()},
         "missing": [requirement.missing() for requirement in probe.requires],
+    }
+
+
+async def _main(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All at the same time; what is left behind counts for all of them."""
+    before = _sockets()
+    documents = await asyncio.gather(*(_run(spec) for spec in specs))
+    left = {
         "sockets_left": _sockets() - before,
         "children_left": len(psutil.Process().children()),
         "threads_left": threading.active_count() - 1,
     }
+    return [document | left for document in documents]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tests.peers.require import all_required, require
 
 _ROOT = Path(__file__).parent.parent
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -49,7 +51,7 @@ class PingResult:
 
 @dataclass
 class Lab:
-    """Namespaces of one test; names carry the process id so that two runs don't meet."""
+    """Namespaces of one test; names carry the process id and a number so that no two labs meet."""
 
     prefix: str
     names: list[str] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Lab:
     def slow_wire(
         self, one: str, address: str, other: str, other_address: str, *, delay: float, lose: int = 0
     ) -> None:
-        """A link like `wire` on which every packet takes `delay` seconds; from `one` every `lose`-th is lost."""
+        """A link like `wire`, `delay` seconds long, on which every `lose`-th packet from `one` is lost."""
         self._start(
             [sys.executable, "-m", "tests.link_emulator", f"{self.prefix}{one}", f"to-{other}"]
             + [f"{self.prefix}{other}", f"to-{one}", "--delay", str(delay), "--lose", str(lose)]
@@ -131,6 +133,12 @@ class Lab:
     ) -> PingResult:
         """The probe's result, run in a namespace, as root or as another user without any right."""
         wanted = {"targets": [targets] if isinstance(targets, str) else list(targets), **spec}
+        return self.all_of(name, [wanted], user=user)[0]
+
+    def all_of(
+        self, name: str, runs: Sequence[dict[str, Any]], *, user: int | None = None
+    ) -> list[PingResult]:
+        """Several runs at the same time in one process."""
         drop = []
         if user is not None:
             drop = [
@@ -141,13 +149,19 @@ class Lab:
                 "--bounding-set=-all",
             ]
         out = self.run(
-            name, *drop, sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(wanted)
+            name, *drop, sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(list(runs))
         )
-        return PingResult(json.loads(out))
+        return [PingResult(document) for document in json.loads(out)]
 
     def trace(self, name: str, target: str, **spec: Any) -> PingResult:
         """The result of the trace probe, run as `ping` is."""
         return self.ping(name, target, probe="trace", **spec)
+
+    def traces(self, name: str, runs: Sequence[Any], *, user: int | None = None) -> list[PingResult]:
+        """Results of several traces at the same time, each of a target and what differs from the defaults."""
+        return self.all_of(
+            name, [{"probe": "trace", "targets": [target], **spec} for target, spec in runs], user=user
+        )
 
     def close(self) -> None:
         for child in self.children:
@@ -165,7 +179,7 @@ def lab() -> Iterator[Lab]:
         if all_required():
             pytest.fail("missing: root, for network namespaces", pytrace=False)
         pytest.skip("missing: root, for network namespaces")
-    made = Lab(f"otsp{os.getpid()}-")
+    made = Lab(f"otsp{os.getpid()}-{next(_NUMBERS)}-")
     try:
         yield made
     finally:

@@ -33,15 +33,16 @@ _TIMESPEC = {16: struct.Struct("=qq"), 8: struct.Struct("=ii")}
 class Quoted:
     """An ICMP error, with the payload of the packet that it quotes (an ICMP socket: from its ICMP header on).
 
-    `stamp` is the kernel's receive stamp on the wall clock. `mtu` is the next hop's in "fragmentation needed"
-    and "packet too big". `extension` is the part that RFC 4884 appends, empty without one or where the socket
-    did not ask for it.
+    `destination` is where the quoted packet was going, `stamp` the kernel's receive stamp on the wall clock,
+    `mtu` the next hop's in "fragmentation needed" and "packet too big". `extension` is the part that RFC 4884
+    appends, empty without one or where the socket did not ask for it.
     """
 
     packet: bytes
     type: int
     code: int
     offender: str
+    destination: str
     stamp: float | None = None
     mtu: int = 0
     extension: bytes = b""
@@ -59,7 +60,7 @@ def error_queue(sock: socket.socket) -> Iterator[Quoted | Sent]:
     """All that waits in the error queue of a non-blocking socket."""
     while True:
         try:
-            packet, ancillary, _, _ = sock.recvmsg(65535, ANCILLARY_BYTES, socket.MSG_ERRQUEUE)
+            packet, ancillary, _, address = sock.recvmsg(65535, ANCILLARY_BYTES, socket.MSG_ERRQUEUE)
         except OSError:
             return
         sent = received = report = None
@@ -83,6 +84,7 @@ def error_queue(sock: socket.socket) -> Iterator[Quoted | Sent]:
                 kind,
                 code,
                 _offender(report[_EXTENDED_ERROR.size :]),
+                address[0].partition("%")[0],
                 received,
                 info,
                 packet[low:] if extended else b"",

@@ -115,6 +115,8 @@ class EchoWire:
         self._icmp.close()
 
     def _quoted(self, report: Quoted) -> Heard | None:
+        if report.destination != self.destination.ip:
+            return None
         number = self._codec.number_of(report.packet, own_identifier=False)
         meant = meaning_of(
             report.type, report.code, report.offender, self.destination, port_means_arrival=False
