@@ -219,7 +219,6 @@ def _jump(whole: _Frame, hops: dict[int, _Hop]) -> Metric:
     hop, increment = found
     metric = whole.value(JUMP, hop)
     metric.method["jump_seconds"] = increment
-    metric.method["jump_address"] = next(iter(hops[hop].addresses))
     return metric
 
 

@@ -171,9 +171,10 @@ class PathRecord:
             self._ctx.record(published.HOPS.key, min(event.ttl for event in arrivals))
             self._ctx.record(published.REACHED.key, True)
         else:
-            self._ctx.record(published.HOPS.key, None, reason=reason)
+            not_reached = "cancelled" if unfinished else "not_reached"
+            self._ctx.record(published.HOPS.key, None, reason=not_reached)
             reached = None if unfinished else False
-            self._ctx.record(published.REACHED.key, reached, reason="cancelled" if unfinished else None)
+            self._ctx.record(published.REACHED.key, reached, reason=not_reached)
         paths = [
             {event.ttl: event.heard.address for event in counted if event.cycle == cycle and event.heard}
             for cycle in range(self._plan.count)

@@ -229,7 +229,7 @@ def _mark(sock: socket.socket, dscp: int) -> None:
 def _say_how(ctx: Context, wire: Wire, params: TraceParams) -> None:
     family = wire.destination.family
     ctx.method(
-        protocol=wire.protocol,
+        probes=wire.protocol,
         socket=wire.socket_kind,
         address=wire.destination.ip,
         family=family,
@@ -243,7 +243,6 @@ def _say_how(ctx: Context, wire: Wire, params: TraceParams) -> None:
         interval=params.interval,
         timeout=params.timeout,
         max_hops=params.max_hops,
-        schedule="periodic",
     )
 
 

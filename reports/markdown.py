@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ots.model.report import Report, Step, ThresholdResult
 from ots.reports import attachment, limit, words
 from ots.reports.format import Format, View
+from ots.reports.path import paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, span
 from ots.reports.reading import Reader, decisive_judgement
@@ -33,6 +34,11 @@ def render(report: Report, view: View) -> str:
         rows = [_step(step, report, reader) for step in report.steps]
         head = ["", _("Step"), _("Probe"), _("Targets"), _("Result")]
         blocks += [f"## {_('Steps')}", _table(head, rows)]
+    for step in report.steps:
+        for path in paths_of(step, reader):
+            blocks.append(f"## {_('Path')} {escaped(path.step)}: {escaped(path.target)}")
+            blocks.append(_table([escaped(name) for name in path.head], [row.cells for row in path.rows]))
+            blocks += [escaped(note) for note in path.notes]
     missing = _missing(report, reader)
     blocks.append(f"## {_('What was not measured')}")
     blocks.append("\n".join(f"- {item}" for item in missing) if missing else _("Nothing was left out."))

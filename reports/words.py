@@ -163,6 +163,8 @@ REASONS = {
     "too_soon": N_("too soon to tell"),
     "not_synchronised": N_("not synchronised"),
     "unreadable": N_("not readable ({step})"),
+    "not_reached": N_("not reached"),
+    "no_lookups": N_("addresses are not looked up anywhere"),
 }
 """Reasons that recur; any other reason is shown as it was written."""
 
@@ -191,6 +193,8 @@ LABELS = {
     "family": N_("family"),
     "server": N_("server"),
     "segment": N_("segment"),
+    "hop": N_("hop"),
+    "address": N_("address"),
     "down": N_("down"),
     "up": N_("up"),
 }
@@ -210,18 +214,23 @@ FACTS = {
     "family": N_("family"),
     "gateway": N_("gateway"),
     "http_version": N_("HTTP version"),
+    "flow": N_("flow"),
     "interface": N_("interface"),
+    "interface_mtu": N_("MTU of the interface"),
     "interval": N_("interval"),
+    "jump": N_("jump"),
     "link": N_("link"),
     "load_1m": N_("load over 1 min"),
     "loop_lag_max": N_("event loop late by at most"),
     "loop_lag_p99": N_("event loop late by p99"),
+    "max_hops": N_("hops at most"),
     "memory_available": N_("memory free"),
     "offset": N_("offset"),
     "ots_version": N_("version of OTS"),
     "port": N_("port"),
     "process_cpu": N_("CPU of this process"),
     "protocol": N_("protocol"),
+    "probes": N_("probes"),
     "proxy": N_("proxy"),
     "requests": N_("requests"),
     "schedule": N_("schedule"),
@@ -262,6 +271,7 @@ STATE_WORDS = {
     "data_budget": N_("value: data_budget"),
     "end_of_file": N_("value: end_of_file"),
     "none": N_("value: none"),
+    "constant": N_("value: constant"),
     "auto": N_("value: auto"),
 }
 """Values of states and of facts about the method that recur. In English they stand for themselves; their

@@ -121,6 +121,11 @@ class Lab:
         """Starts tests.hop_forger on a device of a router, and waits until it listens."""
         self._start([*self.inside(name), sys.executable, "-m", "tests.hop_forger", mode, device])
 
+    def flow_reader(self, name: str, device: str) -> subprocess.Popen[str]:
+        """Starts tests.flow_reader on a device; its output is what arrived there."""
+        self._start([*self.inside(name), sys.executable, "-m", "tests.flow_reader", device])
+        return self.children[-1]
+
     def _start(self, command: Sequence[str]) -> None:
         """Starts a program that says when it is ready, and waits for that."""
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT)

@@ -257,7 +257,7 @@ def test_without_the_right_it_says_what_to_do(shared: Chain) -> None:
         assert "udp" in results["far", protocol].attempt()["error"]["remedy"]
     result = results["far", "auto"]
     assert result.attempt()["outcome"] == "success"
-    assert result.attempt()["method"]["protocol"] == "udp"
+    assert result.attempt()["method"]["probes"] == "udp"
     assert whole(result, "trace_hops") == 4
 
 

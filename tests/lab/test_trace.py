@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +101,32 @@ def test_an_ordinary_user_sees_the_same(path: Chain) -> None:
         assert_as_built(result, path.hops if target == path.far else path.hops6)
         assert result.attempt()["method"]["socket"] == "datagram"
         assert value(result, "path_mtu_bytes") == 1500
+
+
+def test_all_probes_of_a_trace_are_one_flow(path: Chain) -> None:
+    """What routers choose a path by is the same in every probe that arrives: addresses, ports, traffic class,
+    flow label; of ICMP checksum and identifier. It is another one in the next trace."""
+    reader = path.lab.flow_reader("far", "to-r4")
+    runs = [
+        (target, {"params": {**QUICK, "count": 3, "protocol": protocol, "dscp": 10}})
+        for target in (path.far, path.far6)
+        for protocol in PROTOCOLS
+    ]
+    for _ in range(2):
+        path.lab.traces("near", runs)
+    reader.kill()
+    assert reader.stdout is not None
+    flows: dict[str, Counter[str]] = {}
+    for line in reader.stdout:
+        protocol, _, flow = line.strip().partition(" ")
+        family = "4" if len(flow.split()[0]) == 18 else "6"
+        if protocol != "58" or flow.split()[1].startswith("80"):
+            flows.setdefault(f"{protocol}/{family}", Counter())[flow] += 1
+    assert flows.keys() == {"1/4", "6/4", "17/4", "58/6", "6/6", "17/6"}
+    for kind, seen in flows.items():
+        # A reset is the kernel's answer to the SYN-ACK, with the same addresses and ports.
+        assert len(seen) == 2 or (kind == "6/6" and len(seen) <= 4), (kind, seen)
+        assert min(seen.values()) >= 3, (kind, seen)
 
 
 def test_agrees_with_mtr(path: Chain) -> None:
