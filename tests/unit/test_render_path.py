@@ -18,6 +18,12 @@ DEFINITIONS = {metric.key: metric for metric in published.METRICS}
 Labels = tuple[tuple[str, str], ...]
 
 
+def sample(milliseconds: float | None) -> Sample:
+    if milliseconds is None:
+        return Sample(0.0, None, "loss")
+    return Sample(0.0, milliseconds / 1e3)
+
+
 def attempt(hops: dict[int, dict[str, list[float | None]]], **method: str | int) -> AttemptData:
     """An attempt that sampled these round trips (in ms) by hop and address; None is a loss."""
     series: dict[tuple[str, Labels], list[Sample]] = {}
@@ -26,13 +32,9 @@ def attempt(hops: dict[int, dict[str, list[float | None]]], **method: str | int)
             for value in values:
                 labels = {"hop": str(hop)} if value is None else {"address": address, "hop": str(hop)}
                 column = series.setdefault((published.RTT.key, tuple(sorted(labels.items()))), [])
-                lost = value is None
-                column.append(Sample(0.0, None if lost else value / 1e3, "loss" if lost else None))
+                column.append(sample(value))
     last = [value for values in hops[max(hops)].values() for value in values]
-    series[published.RTT.key, ()] = [
-        Sample(0.0, None if value is None else value / 1e3, "loss" if value is None else None)
-        for value in last
-    ]
+    series[published.RTT.key, ()] = [sample(value) for value in last]
     series[published.HOPS.key, ()] = [Sample(0.0, max(hops))]
     return AttemptData(0, 0, TARGET, "success", None, 0.0, 1.0, {}, series, method, ())
 
