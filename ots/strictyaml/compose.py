@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -21,13 +21,25 @@ MAX_ALIASES = 100
 MAX_NODES = 20_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LIBYAML_DEPTH = "exceeded maximum nesting depth"
 _CORE_TAGS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
 _CORE_PREFIX = "tag:yaml.org,2002:"
 
 
 def compose(text: str | bytes, source: str = "") -> Node:
     """The one document in the text, or YamlError with every problem found."""
-    return _Composer(source).document(decode(text, source))
+    decoded = decode(text, source)
+    try:
+        return _Composer(source, _LOADER).document(decoded)
+    except _DeeperThanLibyaml:
+        return _Composer(source, yaml.SafeLoader).document(decoded)
+
+
+class _DeeperThanLibyaml(Exception):
+    """libyaml reads ahead and from 0.2.6 gives up at 1,000 levels, before it hands out the first of them.
+
+    The parser in Python hands them out, so that our own bound says where it was crossed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,9 @@ class _Open:
 
 
 class _Composer:
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, loader: Any) -> None:
         self.source = source
+        self.loader = loader
         self.problems: list[Problem] = []
         self.anchors: dict[str, _Part] = {}
         self.aliases = 0
@@ -86,8 +99,10 @@ class _Composer:
 
     def _events(self, text: str) -> Iterator[yaml.Event]:
         try:
-            yield from yaml.parse(text, Loader=_LOADER)
+            yield from yaml.parse(text, Loader=self.loader)
         except yaml.MarkedYAMLError as error:
+            if error.problem == _LIBYAML_DEPTH:
+                raise _DeeperThanLibyaml from None
             unclosed = error.problem == "found unexpected end of stream"
             mark = _mark((unclosed and error.context_mark) or error.problem_mark or error.context_mark)
             self._stop(mark, explain(error, text, mark))

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aioftp
 import aiohttp
 import pytest
 
@@ -164,3 +165,14 @@ def test_series_of_a_long_upload_stays_small() -> None:
     assert len(arrivals.t) <= http.SERIES_POINTS
     assert arrivals.total[-1] == 2_000_000
     assert arrivals.t == sorted(arrivals.t)
+
+
+async def test_an_upload_over_ftp_is_counted_and_not_given_back(peers: Peers) -> None:
+    """SIZE says how much arrived; RETR is refused at once instead of leaving the client waiting."""
+    async with aioftp.Client.context(peers.host, peers.ports["ftp"]) as client:
+        async with client.upload_stream("/in/counted") as stream:
+            await stream.write(b"x" * 70_000)
+        _code, said = await client.command("SIZE /in/counted", "213")
+        assert "70000" in said[-1]
+        await client.command("RETR /in/counted", "550")
+        await client.remove_file("/in/counted")

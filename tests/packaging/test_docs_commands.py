@@ -36,6 +36,7 @@ STANDS_FOR = {
     "https://127.0.0.1:8443": "tls_url",
     "127.0.0.1:8080": "http",
     "127.0.0.1:8443": "https",
+    "127.0.0.1:2121": "ftp",
     "127.0.0.1:5353": "dns",
 }
 """Addresses in the text, and the embedded peer that is meant."""

@@ -13,6 +13,9 @@ from ots.schema.quantity import Duration, Secret
 
 ANONYMOUS = "anonymous"
 
+PATIENCE = 15.0
+"""Seconds. Servers answer a wrong password late on purpose, some after more than 5 s: `auth`, no time-out."""
+
 
 class FTPParams(TransferParams, NetworkParams):
     """What every FTP transfer needs to know."""
@@ -20,7 +23,7 @@ class FTPParams(TransferParams, NetworkParams):
     timeout: Annotated[
         Duration,
         Field(ge=0.05, le=300, description=N_("Longest wait for each answer and each connection.")),
-    ] = 5.0
+    ] = PATIENCE
     user: Annotated[
         str | None, Field(description=N_("User to log in as; anonymous unless the URL names one."))
     ] = None

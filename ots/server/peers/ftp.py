@@ -101,8 +101,6 @@ def _files_on(stock: _Stock) -> type[AbstractPathIO[PurePosixPath]]:
         async def _open(self, path: PurePosixPath, mode: str = "rb") -> io.BytesIO:
             name = str(path)
             if mode == "rb":
-                if name not in FILES:
-                    raise aioftp.PathIOError(reason=_refused())
                 return _Handle(name, 0)
             taken = name in stock.uploads
             if str(path.parent) != FOLDERS[-1] or (not taken and len(stock.uploads) >= MAX_UPLOADS):
@@ -155,17 +153,25 @@ async def _below(path: PurePosixPath, stock: _Stock) -> AsyncIterator[PurePosixP
 
 
 class _Server(aioftp.Server):
-    """aioftp's server, and SIZE (RFC 3659 section 4), which it lacks."""
+    """aioftp's server, and SIZE (RFC 3659 section 4), which it lacks; RETR gives what there is."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.commands_mapping["size"] = self.size
+        self.commands_mapping["retr"] = self.download
 
     @ConnectionConditions(ConnectionConditions.login_required)
     @PathConditions(PathConditions.path_must_exists, PathConditions.path_must_be_file)
     async def size(self: aioftp.Server, connection: Connection, rest: str | PurePosixPath, /) -> bool:
         real_path, _ = self.get_paths(connection, rest)
         connection.response("213", str((await connection.path_io.stat(real_path)).st_size))
+        return True
+
+    async def download(self: aioftp.Server, connection: Connection, rest: str | PurePosixPath, /) -> bool:
+        real_path, _ = self.get_paths(connection, rest)
+        if str(real_path) in FILES:
+            return bool(await self.retr(connection, rest))
+        connection.response("550", "not here: uploads are counted, not kept")
         return True
 
 
