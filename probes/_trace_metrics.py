@@ -174,10 +174,10 @@ def _hops(attempts: Sequence[AttemptData]) -> dict[int, _Hop]:
                 continue
             hop = hops.setdefault(int(labels["hop"]), _Hop())
             samples = attempt.samples(RTT.key, **labels)
-            if "address" in labels:
-                hop.answers.setdefault(labels["address"], []).extend(_numbers(samples))
-            else:
-                hop.silent += len(samples)
+            answers = _numbers(samples)
+            hop.silent += len(samples) - len(answers)
+            if answers:
+                hop.answers.setdefault(labels["address"], []).extend(answers)
         for labels in attempt.label_sets(MPLS.key):
             seen = hops.setdefault(int(labels["hop"]), _Hop()).labels
             for sample in attempt.samples(MPLS.key, **labels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ots.i18n import N_
 from ots.netio.trace.path import changes, distinct, loop
@@ -55,8 +55,9 @@ class PathRecord:
     def close(self, session: PathSession) -> None:
         """Records samples, path and circumstances."""
         counted = self._counted(session.end)
+        usual = _usual(counted)
         for event in sorted(counted, key=lambda event: event.t):
-            self._record(event)
+            self._record(event, usual.get(event.ttl))
         self._record_whole(counted)
         self._record_path(counted)
         in_flight = sum(event.reason == "cancelled" for event in self._settled)
@@ -128,11 +129,13 @@ class PathRecord:
             if event.ttl <= ends.get(event.cycle, usual) and event.reason != "cancelled"
         ]
 
-    def _record(self, event: Settled) -> None:
+    def _record(self, event: Settled, usual: str | None) -> None:
+        """One probe at its hop; one without an answer counts for the address that usually answers there."""
         hop = str(event.ttl)
         key = published.RTT.key
         if event.heard is None:
-            self._ctx.record(key, None, t=event.t, reason=event.reason, hop=hop)
+            whose = {} if usual is None else {"address": usual}
+            self._ctx.record(key, None, t=event.t, reason=event.reason, hop=hop, **whose)
             return
         address = event.heard.address
         self._ctx.record(key, event.rtt, t=event.t, hop=hop, address=address)
@@ -145,42 +148,41 @@ class PathRecord:
         arrivals = {event.cycle: event for event in counted if _arrived(event)}
         usual = Counter(event.ttl for event in arrivals.values()).most_common(1)
         last = usual[0][0] if usual else None
-        for cycle in range(self._plan.count):
-            asked = [event for event in counted if event.cycle == cycle]
+        sent = _by_cycle(self._settled)
+        for cycle, asked in _by_cycle(counted).items():
             if cycle in arrivals:
                 self._ctx.record(published.RTT.key, arrivals[cycle].rtt, t=arrivals[cycle].t)
                 continue
             final = next((event for event in asked if event.ttl == last), None)
-            if last is None and asked and self._complete(cycle):
+            if last is None and self._complete(sent[cycle]):
                 final = max(asked, key=lambda event: event.ttl)
             if final is not None:
                 reason = "unreachable" if _refused(final) else "loss"
                 self._ctx.record(published.RTT.key, None, t=final.t, reason=reason)
 
-    def _complete(self, cycle: int) -> bool:
-        """Whether every probe of the cycle was sent and settled by the network."""
-        own = [event for event in self._settled if event.cycle == cycle]
-        through = any(event.final for event in own) or max(event.ttl for event in own) == self._plan.most
-        return through and all(event.reason != "cancelled" for event in own)
+    def _complete(self, cycle: Sequence[Settled]) -> bool:
+        """Whether every probe of a cycle was sent and settled by the network."""
+        through = any(event.final for event in cycle) or max(event.ttl for event in cycle) == self._plan.most
+        return through and all(event.reason != "cancelled" for event in cycle)
 
     def _record_path(self, counted: list[Settled]) -> None:
         arrivals = [event for event in counted if _arrived(event)]
         unfinished = any(event.reason == "cancelled" for event in self._settled) or not self._settled
-        reason = "cancelled" if unfinished else "loss"
+        reason = "cancelled" if self._settled else "no_samples"
         if arrivals:
             self._ctx.record(published.HOPS.key, min(event.ttl for event in arrivals))
             self._ctx.record(published.REACHED.key, True)
         else:
-            not_reached = "cancelled" if unfinished else "not_reached"
+            not_reached = reason if unfinished else "not_reached"
             self._ctx.record(published.HOPS.key, None, reason=not_reached)
             reached = None if unfinished else False
             self._ctx.record(published.REACHED.key, reached, reason=not_reached)
         paths = [
-            {event.ttl: event.heard.address for event in counted if event.cycle == cycle and event.heard}
-            for cycle in range(self._plan.count)
+            {event.ttl: event.heard.address for event in cycle if event.heard is not None}
+            for cycle in _by_cycle(counted).values()
         ]
         known = any(paths)
-        why = None if known else reason
+        why = None if known else reason if unfinished else "loss"
         self._ctx.record(published.CHANGES.key, changes(paths) if known else None, reason=why)
         self._ctx.record(published.DISTINCT.key, distinct(paths) if known else None, reason=why)
         refused = next((event for event in counted if _refused(event)), None)
@@ -188,6 +190,13 @@ class PathRecord:
             self._ctx.method(refused=refused.heard.sign, refused_at_hop=refused.ttl)
         took = self._ctx.clock.monotonic() - self._start
         self._ctx.record(published.DURATION.key, took)
+
+
+def _by_cycle(events: Iterable[Settled]) -> dict[int, list[Settled]]:
+    cycles: dict[int, list[Settled]] = {}
+    for event in events:
+        cycles.setdefault(event.cycle, []).append(event)
+    return dict(sorted(cycles.items()))
 
 
 def _arrived(event: Settled) -> bool:

@@ -112,6 +112,22 @@ class Lab:
     def inside(self, name: str) -> list[str]:
         return [require("ip"), "netns", "exec", f"{self.prefix}{name}"]
 
+    def ots(self, name: str, home: Path, *arguments: str, user: int | None = None) -> subprocess.Popen[str]:
+        """Starts `ots` in a namespace with a home of its own; whoever starts it waits for it."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTS_", "XDG_"))}
+        drop = [] if user is None else [require("setpriv"), f"--reuid={user}", "--bounding-set=-all"]
+        child = subprocess.Popen(
+            [*self.inside(name), *drop, sys.executable, "-m", "ots", *arguments],
+            cwd=_ROOT,
+            env={**kept, "HOME": str(home), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.children.append(child)
+        return child
+
     def responder(self, name: str, mode: str, *arguments: str) -> None:
         """Starts tests.ping_responder where the kernel then stays silent, and waits until it listens."""
         self.sysctl(name, "net.ipv4.icmp_echo_ignore_all", "1")

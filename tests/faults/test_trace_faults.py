@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.ping_lab import PingResult, lab
@@ -298,3 +303,56 @@ def test_a_group_is_no_destination_and_a_window_of_one_is_enough(shared: Chain) 
     assert ended(group)[1:] == ("config", "config", "NO_HOST")
     assert whole(single, "trace_hops") == 4
     assert [hop(single, "trace_hop_loss_ratio", number)["n"] for number in (1, 2, 3, 4)] == [4] * 4
+
+
+FAST = ("--count", "3", "--interval", "50ms", "--timeout", "300ms", "--max-hops", "10", "--json")
+
+
+def report_of(out: str) -> dict[str, Any]:
+    """The one JSON document that was printed, held against the schema of reports."""
+    document: dict[str, Any] = json.loads(out)
+    schema = json.loads((files("ots.schema") / "report-1.json").read_text("utf-8"))
+    jsonschema.validate(document, schema)
+    return document
+
+
+def test_exit_codes_and_reports(shared: Chain, tmp_path: Path) -> None:
+    """By the command line: each fault has its exit code and a valid report with what was measured."""
+    wanted = {
+        (shared.far, "--fail", "loss <= 50 %", "--warn", "rtt max < 300 ms"): (0, "pass", None),
+        (f"192.0.2.{ASTRAY['!X'] + 2}",): (1, "fail", "!X"),
+        (f"192.0.2.{ASTRAY['NO_REPLY'] + 2}",): (1, "fail", "NO_REPLY"),
+        (f"192.0.2.{ASTRAY['LOOP'] + 2}",): (1, "fail", "LOOP"),
+        (shared.far, "--interface", "nope0"): (3, "error", "ENODEV"),
+    }
+    running = [
+        (shared.lab.ots("near", tmp_path / str(number), "trace", *arguments, *FAST), expected)
+        for number, (arguments, expected) in enumerate(wanted.items())
+    ]
+    for child, (exit_code, verdict, code) in running:
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == exit_code, err
+        document = report_of(out)
+        step = document["steps"][0]
+        assert document["verdict"] == verdict
+        assert code is None or step["error"]["code"] == code
+        assert step["metrics"]
+
+
+def test_interrupted_it_reports_what_it_has(shared: Chain, tmp_path: Path) -> None:
+    """Ctrl-C after some cycles: exit 130, a valid report, hops in it."""
+    before = _answered(shared, "r1")
+    child = shared.lab.ots(
+        "near", tmp_path, "trace", shared.far, "--count", "500", "--interval", "100ms", "--json"
+    )
+    deadline = time.monotonic() + 30
+    while _answered(shared, "r1") < before + 4:
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=30)
+    assert child.returncode == 130
+    step = report_of(out)["steps"][0]
+    assert (step["error"]["class"], step["outcome"]) == ("cancelled", "invalid")
+    hops = {m["labels"]["hop"] for m in step["metrics"] if "hop" in m["labels"]}
+    assert hops == {"1", "2", "3", "4"}

@@ -11,12 +11,14 @@ import secrets
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ots.netio.icmp.errqueue import IP_RECVERR_RFC4884, IPV6_RECVERR_RFC4884, Quoted
 from ots.netio.icmp.packet import ECHO_REPLY, ECHO_REQUEST, IP_HEADER_BYTES
 from ots.netio.icmp.sockets import ICMPSocket, Received
 from ots.netio.trace.quote import ICMP, ICMPV6, checksum, mpls_labels, read_error
 from ots.netio.trace.wire import (
+    MOST_READ,
     Heard,
     forbid_fragments,
     meaning_of,
@@ -98,12 +100,12 @@ class EchoWire:
         return payload + self._overhead
 
     def hear(self) -> Iterator[Heard]:
-        for report in self._icmp.errors():
+        for report in islice(self._icmp.errors(), MOST_READ):
             if isinstance(report, Quoted):
                 heard = self._quoted(report)
                 if heard is not None:
                     yield heard
-        for received in self._icmp.receive():
+        for received in islice(self._icmp.receive(), MOST_READ):
             heard = self._received(received)
             if heard is not None:
                 yield heard

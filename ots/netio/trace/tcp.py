@@ -13,6 +13,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ots.i18n import N_
 from ots.netio.errors import classify
@@ -20,7 +21,7 @@ from ots.netio.icmp.errqueue import ANCILLARY_BYTES, SO_TIMESTAMPNS, seconds
 from ots.netio.icmp.packet import IP_HEADER_BYTES
 from ots.netio.icmp.sockets import ICMPSocket, Received
 from ots.netio.trace.quote import TCP, checksum, read_error
-from ots.netio.trace.wire import Heard, local_address, meaning_of, send_despite_news, set_hop_limit
+from ots.netio.trace.wire import MOST_READ, Heard, local_address, meaning_of, send_despite_news, set_hop_limit
 from ots.probe import Address, Failed
 
 REMEDY = N_("TCP needs a raw socket: run as root, or choose protocol udp, which needs no right.")
@@ -32,7 +33,6 @@ _MSS_OPTION = b"\x02\x04\x05\x64"
 
 _HEADER_BYTES = _HEADER.size + len(_MSS_OPTION)
 _SO_ATTACH_FILTER = 26
-_MOST_READ = 256
 
 
 class TCPWire:
@@ -73,7 +73,7 @@ class TCPWire:
         return len(segment) + IP_HEADER_BYTES[self.destination.family]
 
     def hear(self) -> Iterator[Heard]:
-        for received in self._icmp.receive():
+        for received in islice(self._icmp.receive(), MOST_READ):
             heard = self._error(received)
             if heard is not None:
                 yield heard
@@ -119,7 +119,7 @@ class TCPWire:
 
     def _answers(self) -> Iterator[Heard]:
         """SYN-ACKs and resets of the destination."""
-        for _ in range(_MOST_READ):
+        for _ in range(MOST_READ):
             try:
                 packet, ancillary, _, address = self._raw.recvmsg(65535, ANCILLARY_BYTES)
             except OSError:

@@ -6,6 +6,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ots.netio.errors import classify
 from ots.netio.icmp.errqueue import (
@@ -22,6 +23,7 @@ from ots.netio.icmp.errqueue import (
 from ots.netio.icmp.packet import IP_HEADER_BYTES
 from ots.netio.trace.quote import mpls_labels
 from ots.netio.trace.wire import (
+    MOST_READ,
     Heard,
     forbid_fragments,
     meaning_of,
@@ -33,7 +35,6 @@ from ots.probe import Address
 _COOKIE_BYTES = 12
 _TOKEN_BYTES = _COOKIE_BYTES + 2
 _HEADER_BYTES = 8
-_MOST_READ = 256
 
 
 class UDPWire:
@@ -79,7 +80,7 @@ class UDPWire:
         return len(packet) + self._overhead
 
     def hear(self) -> Iterator[Heard]:
-        for report in error_queue(self._socket):
+        for report in islice(error_queue(self._socket), MOST_READ):
             if isinstance(report, Quoted):
                 heard = self._quoted(report)
                 if heard is not None:
@@ -113,7 +114,7 @@ class UDPWire:
 
     def _answers(self) -> Iterator[Heard]:
         """Datagrams of a service on that port: it is there. One that repeats a probe says which."""
-        for _ in range(_MOST_READ):
+        for _ in range(MOST_READ):
             try:
                 packet, ancillary, _, _ = self._socket.recvmsg(65535, ANCILLARY_BYTES)
             except BlockingIOError:

@@ -16,6 +16,9 @@ Meaning = Literal["reply", "on the way", "refused", "too big"]
 MOST_PROBES = 1 << 16
 """Probes of one run: their number has 16 bits."""
 
+MOST_READ = 512
+"""Packets read at once from a socket, so that a flood of strangers' can't hold up our own sending."""
+
 _TIME_EXCEEDED = {"4": (11, 0), "6": (3, 0)}
 _TOO_BIG = {"4": (3, 4), "6": (2, 0)}
 _PORT_UNREACHABLE = {"4": (3, 3), "6": (1, 4)}
