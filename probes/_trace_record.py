@@ -30,6 +30,7 @@ class PathRecord:
         self._settled: list[Settled] = []
         self._late: list[Settled] = []
         self._live = LiveTable(destination.ip)
+        self._unattributed = 0
 
     @property
     def reached(self) -> bool:
@@ -54,6 +55,7 @@ class PathRecord:
 
     def close(self, session: PathSession) -> None:
         """Records samples, path and circumstances."""
+        self._unattributed = session.unattributed
         counted = self._counted(session.end)
         usual = _usual(counted)
         for event in sorted(counted, key=lambda event: event.t):
@@ -95,6 +97,10 @@ class PathRecord:
                 retryable=True,
                 remedy=N_("Tell the operator of these routers: their routes point at each other."),
             )
+        if self._unattributed:
+            remedy = N_("Some answers quote too little to tell which probe they belong to: try parallel 1.")
+        else:
+            remedy = N_("A firewall may drop these probes and not others: try protocol icmp, udp or tcp.")
         last = f"last answer from {path[max(path)]} at hop {max(path)}" if path else "nor did any router"
         raise Failed(
             "timeout",
@@ -102,7 +108,7 @@ class PathRecord:
             "NO_REPLY",
             f"{self._destination.ip} did not answer; {last}",
             retryable=True,
-            remedy=N_("A firewall may drop these probes and not others: try protocol icmp, udp or tcp."),
+            remedy=remedy,
         )
 
     def _refusal(self, refusals: Iterable[Settled]) -> Failed:

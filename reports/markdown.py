@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ots.model.report import Report, Step, ThresholdResult
 from ots.reports import attachment, limit, words
 from ots.reports.format import Format, View
-from ots.reports.path import paths_of
+from ots.reports.path import is_of_a_hop, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, span
 from ots.reports.reading import Reader, decisive_judgement
@@ -123,6 +123,8 @@ def _missing(report: Report, reader: Reader) -> list[str]:
             told.append(f"{escaped(step.key)}: {escaped(reasons) or reader.words.verdict(step.verdict)}")
             continue
         for metric in reader.declared(step.metrics):
+            if is_of_a_hop(metric.labels):
+                continue
             if metric.stats and all(value is None for value in metric.stats.values()):
                 reason = next(iter(metric.nulls.values()), "not_measured")
                 name = f"{step.key}: {reader.title(metric.key)}"

@@ -40,6 +40,8 @@ def main() -> None:
     options.add_argument("--delay", type=float, default=0.0)
     options.add_argument("--lose", type=int, default=0)
     asked = options.parse_args()
+    # A link does not wait for a processor; it sleeps nearly all the time.
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
     ends = [_tun(asked.near, asked.near_device), _tun(asked.far, asked.far_device)]
     print("ready", flush=True)  # noqa: T201 (what the test waits for)
     waiting: list[tuple[float, int, int, bytes]] = []
