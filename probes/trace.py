@@ -54,6 +54,7 @@ _DEFAULT_PORT = {"icmp": None, "udp": 33434, "tcp": 443}
 _LONGEST_QUOTE = 576
 _MTU_ROUNDS = 17
 """Sizes that a search for the path MTU tries at most, about."""
+_MTU_PACE = 1.1
 _MTU_PATIENCE = 3
 """How many round trips a packet of the search is waited for."""
 
@@ -112,7 +113,7 @@ class Trace(Probe):
         sent = packets * (params.size + 48)
         search = 0.0
         if params.path_mtu:
-            search = _MTU_ROUNDS * _MTU_PATIENCE * params.timeout
+            search = _MTU_ROUNDS * _MTU_PATIENCE * max(params.timeout, _MTU_PACE)
             sent += _MTU_ROUNDS * 65_535
         windows = packets / params.parallel * params.timeout
         longest = params.resolve_timeout + max(plan.duration, windows) + params.timeout + search
@@ -247,20 +248,31 @@ def _say_how(ctx: Context, wire: Wire, params: TraceParams) -> None:
 
 
 async def _path_mtu(ctx: Context, wire: Wire, record: PathRecord, params: TraceParams) -> None:
-    """Searches the path MTU, by echo requests where the trace itself was of SYNs; records it or why not."""
+    """Searches the path MTU and records it, or why not.
+
+    By echo requests where this user may send them, since the destination answers those without a limit; by
+    the trace's own datagrams where it may not, or where nobody answers an echo.
+    """
     if not record.reached:
+        ctx.record(published.PATH_MTU.key, None, reason="not_reached")
+        return
+    most = interface_mtu(local_address(wire.destination, wire.sockets[0])) or 65_535
+    wait = min(params.timeout, _MTU_PATIENCE * record.slowest)
+    first = params.count * params.max_hops % MOST_PROBES
+    ctx.progress(None, _("searching the path MTU"))
+    found = None
+    if wire.protocol != "icmp" and icmp_socket.allowed(wire.destination.family):
+        echo = _echo(ctx, wire.destination, params)
+        try:
+            found = await find_path_mtu(echo, most, wait, ctx.clock, first)
+        finally:
+            echo.close()
+        ctx.budget.spend(sent=found.sent, received=found.received)
+    if wire.protocol != "tcp" and (found is None or found.value is None):
+        found = await find_path_mtu(wire, most, wait, ctx.clock, first)
+        ctx.budget.spend(sent=found.sent, received=found.received)
+    if found is None or found.value is None:
         ctx.record(published.PATH_MTU.key, None, reason="loss")
         return
-    searching = wire if wire.protocol != "tcp" else _echo(ctx, wire.destination, params)
-    try:
-        most = interface_mtu(local_address(wire.destination, wire.sockets[0])) or 65_535
-        ctx.progress(None, _("searching the path MTU"))
-        wait = min(params.timeout, _MTU_PATIENCE * record.slowest)
-        first = params.count * params.max_hops % MOST_PROBES
-        found = await find_path_mtu(searching, most, wait, ctx.clock, first)
-    finally:
-        if searching is not wire:
-            searching.close()
-    ctx.budget.spend(sent=found.sent, received=found.received)
     ctx.method(mtu_told_by=found.told_by, mtu_black_hole=found.silent, interface_mtu_bytes=most)
-    ctx.record(published.PATH_MTU.key, found.value, reason=None if found.value is not None else "loss")
+    ctx.record(published.PATH_MTU.key, found.value)

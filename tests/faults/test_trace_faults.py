@@ -243,6 +243,18 @@ def test_the_path_mtu_is_found(path: Chain) -> None:
             assert result.document["sockets_left"] == 0
 
 
+def test_the_path_mtu_by_datagrams_that_are_answered_once_a_second() -> None:
+    """An ordinary user without ICMP, everybody limits answers: slow, and right all the same."""
+    with lab() as made:
+        path = chain(made, 2, limited=True)
+        for node, device in (("r1", "to-r2"), ("r2", "to-r1")):
+            made.run(node, "ip", "link", "set", device, "mtu", "1340")
+        params = {**QUICK, "count": 8, "protocol": "udp", "path_mtu": True}
+        result = made.trace("near", path.far, user=65534, params=params)
+    assert whole(result, "path_mtu_bytes") == 1340
+    assert result.attempt()["method"]["mtu_told_by"] == path.hops[0]
+
+
 def test_a_path_that_changes_is_counted(path: Chain) -> None:
     """From some cycle on another address answers at hop 2: one change, two paths, both in the result."""
     params = {**QUICK, "count": 30, "protocol": "icmp"}

@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ots.registry import kinds
+from tests.recording import record
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "ots", "trace", "127.0.0.1", "--protocol", "udp", "--interval", "150ms"]
 
@@ -65,3 +68,14 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65536)
     except OSError:
         return b""
+
+
+async def test_a_data_budget_ends_it() -> None:
+    """What is on its way when the budget is used up still counts; then the attempt ends, class resource."""
+    recording = await record(
+        kinds()["trace"], "127.0.0.1", {"protocol": "udp", "count": 50, "interval": 0.01}, max_bytes=1000
+    )
+    error = recording.only.error
+    assert error is not None
+    assert error.class_ == "resource"
+    assert 1 <= recording.metric("trace_hop_loss_ratio").n < 20

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ots.clock import Clock
 from ots.netio.icmp.session import send_failure
 from ots.netio.stamps import Placement
 from ots.netio.trace.wire import Heard, Wire
+from ots.probe import Failed
 
 _SEND_RETRY = 1e-3
 _TOLERANCE = 0.010
@@ -93,6 +95,7 @@ class PathSession:
         self._flying: dict[int, _Flying] = {}
         self._given_up: dict[int, _Flying] = {}
         self._heard = asyncio.Event()
+        self._news: deque[Settled] = deque()
         self._end: tuple[int, int] | None = None
         self.slips = 0
         self.unattributed = 0
@@ -131,6 +134,18 @@ class PathSession:
             self._read()
             for number in list(self._flying):
                 self._settle(number, None, "cancelled", None)
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Tells all news, to the last even if the first is one too many: the caller may raise `Failed`."""
+        trouble: Failed | None = None
+        while self._news:
+            try:
+                self._tell(self._news.popleft())
+            except Failed as failure:
+                trouble = trouble or failure
+        if trouble is not None:
+            raise trouble
 
     async def _send_all(self) -> None:
         plan = self._plan
@@ -156,7 +171,8 @@ class PathSession:
         return self._end is not None and ttl > self._end[0]
 
     async def _until(self, due: float) -> None:
-        await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
+        while self._clock.monotonic() < due:
+            await self._wait(due)
         self._expire()
 
     async def _window(self) -> None:
@@ -170,6 +186,7 @@ class PathSession:
         self._heard.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._heard.wait(), max(0.0, until - self._clock.monotonic()))
+        self._deliver()
 
     def _next_expiry(self) -> float:
         return min(probe.left for probe in self._flying.values()) + self._plan.timeout
@@ -207,12 +224,12 @@ class PathSession:
         arrived = self._placement.place(heard.stamp, probe.left, seen)
         rtt = max(0.0, (seen if arrived is None else arrived) - probe.left)
         if number not in self._flying:
-            self._tell(_settled(probe, None, "loss", heard, late=True))
+            self._news.append(_settled(probe, None, "loss", heard, late=True))
             return
         if rtt > self._plan.timeout:
             self._settle(number, None, "loss", None)
             self._given_up.pop(number, None)
-            self._tell(_settled(probe, None, "loss", heard, late=True))
+            self._news.append(_settled(probe, None, "loss", heard, late=True))
             return
         self.answers += 1
         self.stamped += arrived is not None
@@ -241,7 +258,7 @@ class PathSession:
         if heard is None:
             self._given_up[number] = probe
         self._heard.set()
-        self._tell(_settled(probe, rtt, reason, heard))
+        self._news.append(_settled(probe, rtt, reason, heard))
 
 
 def _settled(
