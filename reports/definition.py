@@ -21,6 +21,7 @@ _FROM_WHERE = frozenset({"interface", "source", "ca_file", "proxy_user", "proxy_
 _CIRCUMSTANCES = frozenset(
     {
         *("address", "server", "proxy_source", "stop_reason", "steady"),
+        *("mailbox_address", "left_behind"),
         *("refused", "persists_to_end", "mtu_told_by", "mtu_black_hole"),
     }
 )

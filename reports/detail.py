@@ -29,6 +29,9 @@ _MARGIN = 2
 _LEADING = 4
 """Parameters and facts of the method that fit into the head; the HTML report has all."""
 
+_BESIDE = 24
+"""Columns that statistics need beside the name of their metric; with fewer they stand below it."""
+
 _MOST_TARGETS = 16
 
 
@@ -142,7 +145,9 @@ def _spread(metric: Metric, reader: Reader, width: int) -> list[Text]:
         elif isinstance(value, int | float):
             pieces.append(Text(f"{reader.stat(stat)} ").append(f"{value:.2g}", "bold"))
     pieces += _missing(metric, reader)
-    return hanging(head, flow(pieces, width - head.cell_len - 2, gap=2), head.cell_len + 2)
+    beside = head.cell_len + 2
+    indent = beside if width - beside >= _BESIDE else _MARGIN
+    return hanging(head, flow(pieces, width - indent, gap=2), indent)
 
 
 def _missing(metric: Metric, reader: Reader) -> list[Text]:

@@ -140,7 +140,8 @@ def _refusals(difference: Difference, reader: Reader, width: int) -> list[Text]:
     for (step, why), names in grouped.items():
         pieces = [Text(why, "yellow"), *(Text(name) for name in dict.fromkeys(names))]
         head = Text(f"  {plain(step)}")
-        lines += hanging(head, flow(pieces, width - 6, gap=2), min(head.cell_len + 2, width // 3))
+        indent = min(head.cell_len + 2, width // 3)
+        lines += hanging(head, flow(pieces, width - indent, gap=2), indent)
     return lines
 
 

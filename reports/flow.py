@@ -34,7 +34,11 @@ def flow(pieces: Iterable[Text], width: int, *, gap: int = GAP) -> list[Text]:
 
 
 def wrap(text: Text, width: int) -> list[Text]:
-    """The text in lines of at most `width` columns, broken at spaces, inside a word only if it must be."""
+    """The text in lines of at most `width` columns, broken at spaces, inside a word only if it must be.
+
+    At least one column, however little room there is.
+    """
+    width = max(1, width)
     lines: list[Text] = []
     for word in _words(text):
         while word.cell_len > width:

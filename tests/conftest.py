@@ -10,6 +10,8 @@ pytest_plugins = (
     "tests.peers.unbound",
     "tests.peers.vsftpd",
     "tests.peers.pure_ftpd",
+    "tests.peers.dovecot",
+    "tests.peers.postfix",
     "tests.peers.embedded",
     "tests.packaging.distribution",
 )

@@ -150,14 +150,25 @@ class Lab:
         assert child.stdout.readline() == "ready\n"
 
     def ping(
-        self, name: str, targets: Sequence[str] | str, *, user: int | None = None, **spec: Any
+        self,
+        name: str,
+        targets: Sequence[str] | str,
+        *,
+        user: int | None = None,
+        path: str | None = None,
+        **spec: Any,
     ) -> PingResult:
         """The probe's result, run in a namespace, as root or as another user without any right."""
         wanted = {"targets": [targets] if isinstance(targets, str) else list(targets), **spec}
-        return self.all_of(name, [wanted], user=user)[0]
+        return self.all_of(name, [wanted], user=user, path=path)[0]
 
     def all_of(
-        self, name: str, runs: Sequence[dict[str, Any]], *, user: int | None = None
+        self,
+        name: str,
+        runs: Sequence[dict[str, Any]],
+        *,
+        user: int | None = None,
+        path: str | None = None,
     ) -> list[PingResult]:
         """Several runs at the same time in one process."""
         drop = []
@@ -169,9 +180,8 @@ class Lab:
                 "--clear-groups",
                 "--bounding-set=-all",
             ]
-        out = self.run(
-            name, *drop, sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(list(runs))
-        )
+        child = [sys.executable, "-W", "error", "-m", "tests.ping_child", json.dumps(list(runs))]
+        out = self.run(name, *drop, *child, path=path)
         return [PingResult(document) for document in json.loads(out)]
 
     def trace(self, name: str, target: str, **spec: Any) -> PingResult:

@@ -180,10 +180,11 @@ def lookup() -> Iterator[Finding]:
 
 def icmp() -> Iterator[Finding]:
     """Which of ping's three ways are open to this user."""
+    raw, datagram = _opens(socket.SOCK_RAW), _opens(socket.SOCK_DGRAM)
     ways = {
-        _("raw socket"): _opens(socket.SOCK_RAW),
-        _("datagram socket"): _opens(socket.SOCK_DGRAM),
-        _("the system's ping"): None if shutil.which("ping") else _("not installed"),
+        _("raw socket"): raw,
+        _("datagram socket"): datagram,
+        _("the system's ping"): _ping_program(needs_rights=raw is not None and datagram is not None),
     }
     open_ways = [name for name, closed in ways.items() if closed is None]
     subject = "ICMP"
@@ -245,6 +246,16 @@ def probes() -> Iterator[Finding]:
             yield Finding(probe.kind, "ok", _("can run"))
     for kind, reason in known.broken().items():
         yield Finding(kind, "fail", reason, _("repair or uninstall the distribution it comes from"))
+
+
+def _ping_program(*, needs_rights: bool) -> str | None:
+    """Why the system's ping can't be used, None if it can."""
+    from ots.netio.icmp.sockets import gains_rights
+
+    program = shutil.which("ping")
+    if program is None:
+        return _("not installed")
+    return _("no right") if needs_rights and not gains_rights(program) else None
 
 
 def _opens(kind: socket.SocketKind) -> str | None:

@@ -52,8 +52,23 @@ def judged(planned: PlannedStep, recorders: Sequence[AttemptRecorder], *, concur
             required=step.require_success,
             expect=step.expect,
             thresholds=thresholds,
+            unmeasured=_unmeasured(ended),
         )
     return Judged(outcome, metrics, series, thresholds, verdict, reason, bug)
+
+
+def _unmeasured(ended: Sequence[AttemptRecorder]) -> bool:
+    """Whether a target has invalid attempts only; those that were cancelled were given up, not impossible."""
+    by_target: dict[str, list[AttemptRecorder]] = {}
+    for recorder in ended:
+        by_target.setdefault(recorder.target, []).append(recorder)
+    return any(
+        all(
+            recorder.outcome == "invalid" and recorder.error and recorder.error.class_ != "cancelled"
+            for recorder in recorders
+        )
+        for recorders in by_target.values()
+    )
 
 
 def _summarised(

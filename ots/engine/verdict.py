@@ -39,8 +39,13 @@ def judge_step(
     required: Success,
     expect: str,
     thresholds: Sequence[ThresholdResult],
+    unmeasured: bool = False,
 ) -> tuple[Verdict, str | None]:
-    """A step's verdict and, where it isn't plain, its reason."""
+    """A step's verdict and, where it isn't plain, its reason.
+
+    `unmeasured` says that we could not measure one of the targets at all: what the others gave is then no
+    answer to the question, unless it is a breach already.
+    """
     if outcome == "skipped":
         return "skipped", None
     if outcome == "invalid":
@@ -53,6 +58,8 @@ def judge_step(
     judged = worst(result.verdict for result in thresholds) if thresholds else "measured"
     if not success_holds(outcomes, required):
         return "fail", "attempts_failed"
+    if unmeasured and judged != "fail":
+        return "error", "invalid"
     reason = "threshold" if judged in ("fail", "warn", "error") else None
     return judged, reason
 

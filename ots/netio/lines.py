@@ -30,6 +30,8 @@ class Lines:
         self.socket = sock
         self.until = clock.monotonic()
         """When the next wait ends, on the monotonic clock; whoever asks sets it."""
+        self.arrived = self.until
+        """When the newest bytes of the peer were there to be read."""
         self._clock = clock
         self._held = bytearray()
         self._answer = 0
@@ -56,6 +58,18 @@ class Lines:
             )
         return clean(line).encode() + b"\n"
 
+    async def content(self, most: int) -> bytes:
+        """At least one byte and at most `most`, as the peer sent them: what comes between lines."""
+        if not self._held:
+            self._held += await self._read()
+        piece = bytes(self._held[:most])
+        del self._held[:most]
+        return piece
+
+    def give_back(self, rest: bytes) -> None:
+        """Puts bytes of `content` back that belong to what comes after it."""
+        self._held[:0] = rest
+
     async def write(self, data: bytes) -> None:
         """Hands all of it to the kernel."""
         await send(self.socket, data, self._clock, self.until)
@@ -74,11 +88,12 @@ class Lines:
         self.socket.close()
 
     async def _read(self) -> bytes:
+        seen: float | None = None
         while True:
             try:
                 data = self.socket.recv(_READ)
             except (BlockingIOError, ssl.SSLWantReadError):
-                await readable(self.socket, self._clock, self.until)
+                seen = await readable(self.socket, self._clock, self.until)
             except ssl.SSLWantWriteError:
                 await writable(self.socket, self._clock, self.until)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -86,6 +101,7 @@ class Lines:
             else:
                 if not data:
                     raise EOFError
+                self.arrived = self._clock.monotonic() if seen is None else seen
                 return data
 
 

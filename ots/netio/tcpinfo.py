@@ -10,6 +10,8 @@ import termios
 from dataclasses import dataclass
 from typing import Protocol
 
+_SIOCOUTQNSD = 0x894B
+
 
 class Connection(Protocol):
     """A socket, or what asyncio shows of one."""
@@ -63,9 +65,18 @@ def tcp_info(sock: Connection) -> TCPInfo | None:
 
 def unacknowledged(sock: Connection) -> int | None:
     """Bytes in the send queue that the peer has not acknowledged (SIOCOUTQ), sent or not."""
+    return _queued(sock, termios.TIOCOUTQ)
+
+
+def unsent(sock: Connection) -> int | None:
+    """Bytes in the send queue that have not left this machine yet (SIOCOUTQNSD, linux/sockios.h)."""
+    return _queued(sock, _SIOCOUTQNSD)
+
+
+def _queued(sock: Connection, request: int) -> int | None:
     count = array.array("i", [0])
     try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+        fcntl.ioctl(sock.fileno(), request, count)
     except OSError:
         return None
     return count[0]

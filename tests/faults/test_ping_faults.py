@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +223,41 @@ def test_no_right_and_no_program_is_a_missing_requirement(pair: Lab) -> None:
     bare = pair.run("near", *user, sys.executable, "-c", code, path="/nonexistent")
     assert bare.strip() == "no right to open an ICMP socket, and no ping program"
     assert pair.run("near", *user, sys.executable, "-c", code).strip() == "None"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may read too."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_ping_program_without_rights_is_as_good_as_none(pair: Lab, open_folder: Path) -> None:
+    """The requirement says so before anything runs; asked for all the same, it is a missing right."""
+    copy = shutil.copy(require("ping"), open_folder / "ping")
+    code = "from ots.probes.ping import Ping; print(Ping.requires[0].missing())"
+    user = [require("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
+    said = pair.run("near", *user, sys.executable, "-c", code, path=str(open_folder))
+    assert said.strip() == f"no right to open an ICMP socket, and {copy} has none either"
+    result = pair.ping(
+        "near", "10.9.0.2", user=65534, path=str(open_folder), params={**QUICK, "socket": "system"}
+    )
+    error = result.attempt()["error"]
+    assert (error["class"], error["code"]) == ("permission", "EPERM")
+    assert "ping_group_range" in error["remedy"]
+
+
+def test_without_a_way_the_program_says_unreachable_too(pair: Lab) -> None:
+    """No route is an outage by whatever way ping sends, never a lack of this machine."""
+    result = pair.ping("near", "203.0.113.1", params={**QUICK, "socket": "system"})
+    error = result.attempt()["error"]
+    assert (result.attempt()["outcome"], error["class"], error["code"]) == (
+        "failure",
+        "unreachable",
+        "ENETUNREACH",
+    )
 
 
 def test_cancelled_in_the_middle_it_keeps_what_it_has(pair: Lab) -> None:

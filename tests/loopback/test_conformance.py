@@ -65,6 +65,9 @@ BESIDE = {
     "ping": {"sweep"},
     "tcp_connect": {"port", "connect"},
     "tls_handshake": {"tcp", "connect"},
+    "mail_send": {"smtp", "tcp"},
+    "mail_fetch": {"imap", "pop3", "tcp"},
+    "mail_delivery": {"smtp", "imap", "pop3", "tcp"},
     "trace": {"path"},
 }
 """First words of a kind's keys that are not the kind's own."""

@@ -118,6 +118,20 @@ async def test_one_of_several_targets_may_fail_alone(tmp_path: Path) -> None:
     assert outcomes == {"a": "success", "b": "failure"}
 
 
+async def test_a_target_that_could_not_be_measured_is_no_success(tmp_path: Path) -> None:
+    """Good figures of one target don't answer for another that we could not measure at all."""
+
+    async def half(ctx: Context, targets: Sequence[Target]) -> None:
+        ctx.record(TOOK.key, 0.1, target="a")
+        ctx.failed("b", Failed("config", "resolve", "FAMILY"))
+
+    targets = (Target("a", "a"), Target("b", "b"))
+    report = await run(case(step(fake(half, many=True), targets=targets)), tmp_path)
+    assert verdicts(report) == {"one": ("error", "invalid")}
+    assert report.steps[0].outcome == "success"
+    assert report.verdict == "error"
+
+
 async def test_targets_of_a_one_target_probe_run_one_after_the_other(tmp_path: Path) -> None:
     """Repeated: every repetition of every target is an attempt."""
     targets = (Target("a", "a"), Target("b", "b"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import poplib
+import smtplib
 import socket
 import ssl
 import urllib.error
@@ -127,7 +129,7 @@ def test_unbound_keeps_silent_where_it_should(unbound: Unbound) -> None:
 
 
 def test_the_embedded_peers_answer(peers: Peers) -> None:
-    """Our own peers serve HTTP, HTTPS by their certificate, and DNS."""
+    """Our own peers serve HTTP, HTTPS by their certificate, DNS, and mail that is sent can be fetched."""
     with _open(f"{peers.url}/speed/down?bytes=1000", timeout=5) as answer:
         assert answer.status == 200
     context = ssl.create_default_context(cafile=peers.ca_file)
@@ -138,3 +140,28 @@ def test_the_embedded_peers_answer(peers: Peers) -> None:
         assert tls.version() == "TLSv1.3"
     query = dns.message.make_query("www.ots.test", "A")
     assert dns.query.udp(query, peers.host, port=peers.ports["dns"], timeout=5).answer
+    with smtplib.SMTP(peers.host, peers.ports["smtp"], timeout=5) as sender:
+        sender.starttls(context=context)
+        sender.login("anybody", "anything")
+        sender.sendmail("a@ots.test", ["Box1@ots.test", "box2@ots.test"], "Subject: x\r\n\r\n.dot\r\n..\r\n")
+    for name in ("box1", "box2"):
+        reader = poplib.POP3(peers.host, peers.ports["pop3"], timeout=5)
+        reader.user(name)
+        reader.pass_("anything")
+        assert reader.stat()[0] == 1
+        assert reader.uidl()[1] != []
+        _, lines, octets = reader.retr(1)
+        assert lines[-2:] == [b".dot", b".."] and octets == sum(len(line) + 2 for line in lines)
+        assert reader.top(1, 1)[1][-1] == b".dot"
+        with pytest.raises(poplib.error_proto):
+            reader.retr(2)
+        reader.dele(1)
+        assert reader.stat() == (0, 0)
+        reader.rset()
+        reader.dele(1)
+        reader.quit()
+        reader = poplib.POP3(peers.host, peers.ports["pop3"], timeout=5)
+        reader.user(name)
+        reader.pass_("anything")
+        assert reader.stat() == (0, 0)
+        reader.quit()

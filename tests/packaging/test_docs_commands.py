@@ -37,6 +37,8 @@ STANDS_FOR = {
     "127.0.0.1:8080": "http",
     "127.0.0.1:8443": "https",
     "127.0.0.1:2121": "ftp",
+    "127.0.0.1:2525": "smtp",
+    "127.0.0.1:2110": "pop3",
     "127.0.0.1:5353": "dns",
 }
 """Addresses in the text, and the embedded peer that is meant."""

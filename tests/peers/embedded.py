@@ -20,7 +20,7 @@ __all__ = ["peers"]
 
 @pytest.fixture(scope="session")
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
-    """The embedded peers: HTTP speed endpoints and pages, HTTPS, DNS; `peers.variables()` is for cases."""
+    """The embedded peers: HTTP, HTTPS, DNS, FTP, SMTP, POP3; `peers.variables()` is for cases."""
     certificate = tmp_path_factory.mktemp("peers") / "certificate.pem"
     process = subprocess.Popen(
         [sys.executable, "-m", "ots.server.peers"],

@@ -78,6 +78,13 @@ def test_any_line_is_survived(line: str) -> None:
     [
         ("ping: connect: Network is unreachable\n", errno.ENETUNREACH),
         ("ping: socket: Operation not permitted\n", errno.EPERM),
+        ("/usr/bin/ping: connect: Network is unreachable\n", errno.ENETUNREACH),
+        ("/usr/bin/ping: bind: Cannot assign requested address\n", errno.EADDRNOTAVAIL),
+        (
+            "/bin/ping: socktype: SOCK_RAW\n/bin/ping: socket: Operation not permitted\n"
+            "/bin/ping: => missing cap_net_raw+p capability or setuid?\n",
+            errno.EPERM,
+        ),
         ("ping: cannot flood; minimal interval allowed for user is 2ms\n", None),
         ("", None),
     ],

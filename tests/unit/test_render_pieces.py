@@ -148,6 +148,12 @@ def test_wrapping_keeps_the_words_and_the_width(text: str, width: int) -> None:
     assert "".join("".join(line.plain for line in lines).split()) == "".join(safe.split())
 
 
+@pytest.mark.parametrize("width", [-3, 0, 1])
+def test_wrapping_ends_also_where_there_is_no_room(width: int) -> None:
+    """One character a line is the least."""
+    assert [line.plain for line in wrap(Text("ab c"), width)] == ["a", "b", "c"]
+
+
 def test_pieces_flow_into_lines_and_stay_whole() -> None:
     """A piece that does not fit goes to the next line; a hanging body keeps its column."""
     pieces = [Text("alpha beta"), Text("gamma"), Text("delta")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -26,7 +27,7 @@ def flat(text: str) -> str:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 41, 47, 60, 80, 120])
 @pytest.mark.parametrize("name", [name for name in sample_reports.ALL if name != "hostile"])
 def test_no_line_is_wider_than_the_terminal(name: str, width: int, language: str) -> None:
     """At every width, Chinese counted double, and without trailing spaces."""
@@ -113,6 +114,19 @@ def test_the_sparkline_shows_every_sample_and_the_lost_one() -> None:
     sparkline = next(line for line in shown(sample_reports.quick_ping()).splitlines() if "▁" in line)
     assert len(sparkline.strip()) == 25
     assert sparkline.strip().index("×") == 13
+
+
+def test_a_long_name_leaves_its_figures_room_below_it() -> None:
+    """On a narrow terminal the statistics of a metric with a long name stand under it."""
+    title = "Delay between close neighbours"
+    named = sample_reports.DEFINITIONS | {
+        sample_reports.RTT.key: replace(sample_reports.RTT, title=title),
+    }
+    lines = render(sample_reports.quick_ping(), View(named, "en", 40, False)).splitlines()
+    place = next(n for n, line in enumerate(lines) if title in line)
+    assert lines[place].endswith("ms")
+    assert lines[place + 1].startswith("    min ")
+    assert all(cell_len(line) <= 40 for line in lines)
 
 
 def test_a_limit_of_one_probe_is_shown_with_its_mark() -> None:

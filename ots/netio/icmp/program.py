@@ -33,7 +33,8 @@ _REPLY = re.compile(
     r"(?: time=(?P<ms>\d+(?:\.\d+)?) ms)?(?P<dup> \(DUP!\))?.*"
 )
 _REFUSED = re.compile(_STEM + r"From (?P<by>\S+)(?: \(\S+\))?:? icmp_seq=(?P<seq>\d+) (?P<what>.+)")
-_LOCAL = re.compile(r"ping: (?:[^:]+: )+(?P<what>[^:]+)")
+_LOCAL = re.compile(r"(?:\S*/)?ping: (?:[^:]+: )+(?P<what>[^:]+)")
+"""ping names itself as it was called, with its folder."""
 
 _WORDS_4 = {
     "Destination Net Unreachable": (3, 0),
@@ -188,7 +189,7 @@ class SystemPing:
             stderr = b""
             try:
                 assert process.stdout is not None and process.stderr is not None
-                complaint = asyncio.create_task(process.stderr.read(_COMPLAINT_BYTES))
+                complaint = asyncio.create_task(_whole(process.stderr))
                 async for line in process.stdout:
                     events = host.read(line.decode("ascii", "replace").rstrip())
                     if events:
@@ -311,6 +312,14 @@ async def _start(*command: str) -> asyncio.subprocess.Process:
         raise classify(error, "config") from None
 
 
+async def _whole(stream: asyncio.StreamReader) -> bytes:
+    """All that comes until the end, which may be in many pieces; kept up to _COMPLAINT_BYTES."""
+    kept = b""
+    while piece := await stream.read(_COMPLAINT_BYTES):
+        kept += piece[: _COMPLAINT_BYTES - len(kept)]
+    return kept
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Ends a process that may still run and waits for it."""
     with contextlib.suppress(ProcessLookupError):
@@ -326,6 +335,9 @@ def _failure(status: int | None, stderr: str) -> Failed | None:
     number = local_error(stderr)
     lines = stderr.strip().splitlines()
     message = lines[-1][:200] if lines else f"ping ended with status {status}"
+    if number == errno.EPERM:
+        message = "the ping program has no right to open an ICMP socket"
+        return Failed("permission", "config", "EPERM", message, remedy=REMEDY)
     if number is not None:
         return classify(OSError(number, message), "request")
     return Failed(

@@ -8,9 +8,12 @@ neither a busy event loop nor a busy processor stands in the measured time.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import socket
+import stat
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -231,6 +234,18 @@ def allowed(family: Literal["4", "6"] = "4") -> SocketKind | None:
 
 def missing() -> str | None:
     """Why nothing here can send an echo request, or None if something can."""
-    if allowed("4") or allowed("6") or shutil.which("ping"):
+    if allowed("4") or allowed("6"):
         return None
-    return "no right to open an ICMP socket, and no ping program"
+    program = shutil.which("ping")
+    if program is None:
+        return "no right to open an ICMP socket, and no ping program"
+    if not gains_rights(program):
+        return f"no right to open an ICMP socket, and {program} has none either"
+    return None
+
+
+def gains_rights(program: str) -> bool:
+    """Whether a program gets rights that its user hasn't: by its set-user-id bit or by file capabilities."""
+    if os.stat(program).st_mode & stat.S_ISUID:
+        return True
+    return sys.platform == "linux" and "security.capability" in os.listxattr(program)

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ots.server.peers import certificate, dns, ftp, http
+from ots.server.peers import certificate, dns, ftp, http, pop3, smtp
 from ots.server.peers.peer import Peer
+from ots.server.peers.postboxes import Postboxes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--https-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--dns-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--ftp-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--smtp-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--pop3-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--stay", action="store_true", help="don't end when standard input closes")
     options = parser.parse_args(argv)
     try:
@@ -47,12 +50,15 @@ async def _serve(options: argparse.Namespace) -> None:
         loop.add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
         context, pem = certificate.server_context(options.host)
+        boxes = Postboxes()
         peers: list[Peer] = []
         for start, port in (
             (http.start, options.http_port),
             (dns.start, options.dns_port),
             (ftp.start, options.ftp_port),
             (functools.partial(http.start, tls=context), options.https_port),
+            (functools.partial(smtp.start, boxes, context), options.smtp_port),
+            (functools.partial(pop3.start, boxes), options.pop3_port),
         ):
             peer = await start(options.host, port)
             stack.push_async_callback(peer.close)

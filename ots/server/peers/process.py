@@ -26,7 +26,7 @@ class PeersFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """Where the embedded peers listen. `ca_file` holds the HTTPS peer's own certificate, as PEM."""
+    """Where the embedded peers listen. `ca_file` holds the certificate of HTTPS and SMTP, as PEM."""
 
     host: str
     ports: Mapping[str, int]
@@ -34,7 +34,7 @@ class Peers:
     pid: int
 
     def authority(self, name: str) -> str:
-        """`host:port` of `http`, `https`, `dns` or `ftp`, an IPv6 address in brackets."""
+        """`host:port` of `http`, `https`, `dns`, `ftp`, `smtp` or `pop3`, an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.ports[name]}"
 
@@ -55,6 +55,8 @@ class Peers:
             "tls": self.authority("https"),
             "dns": self.authority("dns"),
             "ftp": f"ftp://{self.authority('ftp')}",
+            "smtp": f"smtp://{self.authority('smtp')}",
+            "pop3": f"pop3://ots@{self.authority('pop3')}",
             "ca": self.ca_file,
         }
 

@@ -1,0 +1,1 @@
+"""Mail: the dialogues of SMTP, IMAP and POP3, and the messages that they carry."""
