@@ -177,6 +177,17 @@ def test_a_destination_that_never_answers_is_a_timeout(shared: Chain, astray: Re
     assert whole(result, "trace_hop_loss_ratio") == 1
 
 
+def test_a_refusal_after_the_timeout_still_says_why(shared: Chain) -> None:
+    """The last router needs longer to find nobody than a probe is waited for: lost probes, and `!H`."""
+    shared.lab.sysctl("r3", "net.ipv4.neigh.to-far.retrans_time_ms", "200")
+    result = shared.lab.trace("near", "10.7.4.99", params={**QUICK, "count": 25})
+    assert ended(result) == ("failure", "unreachable", "request", "!H")
+    assert f"{shared.hops[2]} at hop 4" in result.attempt()["error"]["message"]
+    assert result.attempt()["method"]["late_answers"] >= 1
+    assert hop(result, "trace_hop_loss_ratio", 4)["stats"]["value"] > 0
+    assert whole(result, "trace_hop_loss_ratio") == 1
+
+
 def test_forged_answers_count_for_nothing(path: Chain) -> None:
     """Noise, cut quotes, quotes of other payloads and replies from elsewhere change nothing."""
     path.lab.sysctl("near", "net.ipv4.ping_group_range", "0 2147483647")

@@ -182,7 +182,8 @@ class PathSession:
             self._expire()
 
     async def _wait(self, until: float) -> None:
-        """Until something is heard, at most until then."""
+        """Until something is heard, at most until then; tells what was."""
+        self._deliver()
         self._heard.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._heard.wait(), max(0.0, until - self._clock.monotonic()))
