@@ -329,14 +329,26 @@ def test_no_route_of_this_machine() -> None:
             assert ended(result) == ("failure", "unreachable", "request", "ENETUNREACH")
 
 
-def test_a_group_is_no_destination_and_a_window_of_one_is_enough(shared: Chain) -> None:
-    """A multicast address has no path; `parallel: 1` asks hop by hop and sees the same path."""
-    group, single = shared.lab.traces(
-        "near", [("224.0.0.1", {"params": QUICK}), (shared.far, {"params": {**QUICK, "parallel": 1}})]
+def test_a_group_is_no_destination_and_the_window_holds(shared: Chain) -> None:
+    """A multicast address has no path; `parallel: 1` asks hop by hop, sees the same path, and waits out each
+    silent hop; nothing but the first cycle's haste goes beyond the destination."""
+    silent = f"192.0.2.{ASTRAY['NO_REPLY'] + 3}"
+    short = {"count": 1, "interval": 0.05, "timeout": 0.3, "max_hops": 5}
+    group, single, narrow, wide = shared.lab.traces(
+        "near",
+        [
+            ("224.0.0.1", {"params": QUICK}),
+            (shared.far, {"params": {**QUICK, "parallel": 1}}),
+            (silent, {"params": {**short, "parallel": 1}}),
+            (silent, {"params": short}),
+        ],
     )
     assert ended(group)[1:] == ("config", "config", "NO_HOST")
     assert whole(single, "trace_hops") == 4
     assert [hop(single, "trace_hop_loss_ratio", number)["n"] for number in (1, 2, 3, 4)] == [4] * 4
+    assert single.attempt()["method"]["probes_sent"] == 16
+    assert whole(narrow, "trace_duration_seconds") >= 3 * 0.3
+    assert whole(wide, "trace_duration_seconds") < 3 * 0.3
 
 
 FAST = ("--count", "3", "--interval", "50ms", "--timeout", "300ms", "--max-hops", "10", "--json")
