@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +28,7 @@ steps:
   - {id: two, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
   - {id: three, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
   - {id: four, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 3, interval: 20 ms}}
-  - {id: long, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 100, interval: 50 ms}}
+  - {id: long, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 2000, interval: 50 ms}}
 """
 
 KILLS = 51
@@ -76,6 +76,20 @@ def wait_for_steps(ots: CommandLine, process: subprocess.Popen[str], n: int) -> 
     pytest.fail("the run did not get that far")
 
 
+def without_the_long_step(case: Path) -> Path:
+    """The same case, but for its last step."""
+    short = case.with_name("short.yaml")
+    short.write_text("\n".join(line for line in case.read_text().splitlines() if "id: long" not in line))
+    return short
+
+
+def at_once(work: Callable[[int], None]) -> None:
+    """Does the same in several threads, each with its number."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _done in pool.map(work, range(AT_ONCE)):
+            pass
+
+
 def run_and_kill(ots: CommandLine, case: Path, moments: Sequence[float]) -> None:
     """As many runs, one after the other, each killed so many seconds after it was started."""
     for moment in moments:
@@ -90,13 +104,16 @@ def run_and_kill(ots: CommandLine, case: Path, moments: Sequence[float]) -> None
 @pytest.mark.timeout(300)
 def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: CommandLine) -> None:
     """Three at a time in one store: every report that had begun is readable and closed as killed."""
+    short = without_the_long_step(case)
+    elsewhere = CommandLine(case.with_name("elsewhere"))
+    begin = time.monotonic()
+    at_once(lambda _lane: elsewhere.run("run", str(short), "--json").check_returncode())
+    whole = time.monotonic() - begin
+    # From before there is a report to well into the long step, on a quick machine and on a busy one.
     random_moments = random.Random(20)
-    moments = [random_moments.uniform(0.3, 1.8) for _ in range(KILLS)]
+    moments = [whole * random_moments.uniform(0.3, 1.4) for _ in range(KILLS)]
+    at_once(lambda lane: run_and_kill(ots, case, moments[lane::AT_ONCE]))
     finished = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        shares = [pool.submit(run_and_kill, ots, case, moments[lane::AT_ONCE]) for lane in range(AT_ONCE)]
-        for share in shares:
-            share.result()
     rows = ots.reports()
     assert rows, "no run got as far as its report"
     for row in rows:
@@ -109,8 +126,6 @@ def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: Co
             finished += 1
     assert finished > 0
     assert len({row["seq"] for row in rows}) == len(rows)
-    short = case.with_name("short.yaml")
-    short.write_text("\n".join(line for line in case.read_text().splitlines() if "id: long" not in line))
     result = ots.run("run", str(short))
     assert result.returncode == 0, result.stderr
     assert ots.reports()[0]["state"] == "completed"
