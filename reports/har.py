@@ -12,7 +12,7 @@ from typing import Any
 
 from ots.model.report import Report
 from ots.reports.format import CannotRender, Format, View
-from ots.reports.har_artifacts import Archive, archives, record, records
+from ots.reports.har_artifacts import log_of, named_by, record, records
 from ots.reports.plain import plain
 from ots.reports.words import Words
 
@@ -26,22 +26,25 @@ def render(report: Report, view: View) -> str:
     """The whole archive; CannotRender where the report has no page load, or none that is at hand."""
     words = Words(view.language)
     _ = words.gettext
-    kept = list(archives(report, view.artifacts))
+    kept = [(step, artifact) for step in report.steps for artifact in named_by(step)]
     if not kept:
         raise CannotRender(
             _("report {n} holds no page load").format(n=report.seq),
             remedy=_("only the probe web_page makes archives for --format har"),
         )
-    found = [archive for archive in kept if archive.log is not None]
+    pages: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
+    found = 0
+    for step, artifact in kept:
+        read = log_of(artifact, view.artifacts)
+        if read is not None:
+            found += 1
+            _merge(read, f"{plain(step.key)} {plain(artifact.name)}", pages, entries)
     if not found:
         raise CannotRender(
             _("the files of {n} page loads are not beside report {seq}").format(n=len(kept), seq=report.seq),
             remedy=_("export it on the machine that measured"),
         )
-    pages: list[dict[str, Any]] = []
-    entries: list[dict[str, Any]] = []
-    for archive in found:
-        _merge(archive, pages, entries)
     # As the standard asks: the oldest first. Python's sort keeps the order of what began together.
     entries.sort(key=lambda entry: str(entry["startedDateTime"]))
     log: dict[str, Any] = {
@@ -49,21 +52,20 @@ def render(report: Report, view: View) -> str:
         "creator": {"name": "OTS", "version": plain(report.agent.get("version") or "")},
         "pages": pages,
         "entries": entries,
-        "comment": _comment(report, len(found), len(kept), words),
+        "comment": _comment(report, found, len(kept), words),
     }
     return json.dumps({"log": log}, indent=1, allow_nan=False) + "\n"
 
 
-def _merge(archive: Archive, pages: list[dict[str, Any]], entries: list[dict[str, Any]]) -> None:
+def _merge(
+    log: Mapping[str, Any], origin: str, pages: list[dict[str, Any]], entries: list[dict[str, Any]]
+) -> None:
     """Adds the pages and entries of one archive under names that no other has."""
     names: dict[str, str] = {}
-    log = archive.log or {}
     for page in records(log.get("pages")):
         name = f"page_{len(pages) + 1}"
         names[str(page.get("id"))] = name
-        pages.append(
-            {**page, "id": name, "comment": f"{plain(archive.step.key)} {plain(archive.artifact.name)}"}
-        )
+        pages.append({**page, "id": name, "comment": origin})
     for entry in _entries(log):
         # An entry may belong to no page, but never to one that is not there.
         page_name = names.get(str(entry.get("pageref")))

@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from ots.model.report import Artifact, Report, Step
+from ots.model.report import Artifact, Step
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of a file that are read; a page of 5,000 resources has about 5 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """The file of one page load; `log` is None where it is not at hand or no HAR, and `lack` says which."""
-
-    step: Step
-    artifact: Artifact
-    log: Mapping[str, Any] | None
-    lack: str | None = None
-
-
-def archives(report: Report, artifacts: Mapping[str, bytes]) -> Iterator[Archive]:
-    """Every HAR file that the report names, in the order of its steps."""
-    for step in report.steps:
-        yield from archives_of(step, artifacts)
+def named_by(step: Step) -> list[Artifact]:
+    """The HAR files that a step names, in the order of its attempts."""
+    return [
+        artifact
+        for artifact in step.artifacts
+        if artifact.name.endswith(".har") and artifact.media_type.partition(";")[0] == "application/json"
+    ]
 
 
-def archives_of(step: Step, artifacts: Mapping[str, bytes]) -> Iterator[Archive]:
-    """The HAR files of one step, in the order of its attempts."""
-    for artifact in step.artifacts:
-        if artifact.name.endswith(".har") and artifact.media_type.partition(";")[0] == "application/json":
-            log, lack = _read(artifacts.get(artifact.sha256))
-            yield Archive(step, artifact, log, lack)
+def log_of(artifact: Artifact, artifacts: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """The `log` of a file; None where the file is not at hand, too large, or no HAR."""
+    data = artifacts.get(artifact.sha256)
+    if data is None or len(data) > LARGEST:
+        return None
+    try:
+        document = json.loads(data, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    log = record(record(document).get("log"))
+    return log if isinstance(log.get("entries"), list) else None
 
 
 def records(value: object) -> list[dict[str, Any]]:
@@ -50,19 +47,6 @@ def records(value: object) -> list[dict[str, Any]]:
 def record(value: object) -> dict[str, Any]:
     """The object, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def _read(data: bytes | None) -> tuple[Mapping[str, Any] | None, str | None]:
-    if data is None:
-        return None, "not_at_hand"
-    if len(data) > LARGEST:
-        return None, "too_large"
-    try:
-        document = json.loads(data, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError):
-        return None, "no_har"
-    log = record(record(document).get("log"))
-    return (log, None) if isinstance(log.get("entries"), list) else (None, "no_har")
 
 
 def _finite(text: str) -> float:

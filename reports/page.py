@@ -19,9 +19,10 @@ from ots.reports.path import PathTable, is_of_a_hop, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import duration, shown
 from ots.reports.reading import Reader
+from ots.reports.waterfall import PageLoads, legend, page_loads
 from ots.reports.why import why
 
-_CLOCK = ("source", "offset_seconds", "error_bound_seconds", "step_seconds")
+_CLOCK = ("offset_seconds", "error_bound_seconds", "step_seconds")
 _LOAD = ("cpu_ratio", "load_1m", "memory_available_bytes")
 _DEVICE = ("hostname", "manufacturer", "model", "os")
 
@@ -57,14 +58,16 @@ class Page:
     steps: Sequence[StepRows]
     paths: Sequence[PathTable]
     charts: Sequence[Sequence[Chart]]
+    page_loads: Sequence[PageLoads]
+    phases: Sequence[tuple[str, str]]
     details: Sequence[StepDetail]
     gaps: Sequence[Gap]
     definitions: Sequence[Definition]
     versions: Sequence[Fact]
 
 
-def page_of(report: Report, reader: Reader) -> Page:
-    """Collects a report's page."""
+def page_of(report: Report, reader: Reader, artifacts: Mapping[str, bytes]) -> Page:
+    """Collects a report's page; `artifacts` are the files beside it that are at hand."""
     counts = Counter(step.verdict for step in report.steps)
     case = report.case
     name = plain(case.title.get(reader.words.language) or case.title.get("en") or case.id)
@@ -82,6 +85,8 @@ def page_of(report: Report, reader: Reader) -> Page:
         steps=[rows_of(step, reader) for step in report.steps],
         paths=[table for step in report.steps for table in paths_of(step, reader)],
         charts=[charts_of(axis, reader) for axis in axes(report, reader)],
+        page_loads=page_loads(report, artifacts, reader),
+        phases=legend(reader),
         details=[detail_of(step, reader) for step in report.steps],
         gaps=_gaps(report, reader),
         definitions=_definitions(report, reader),
@@ -132,7 +137,7 @@ def _when(report: Report, reader: Reader) -> list[Fact]:
         (_("Data"), moved if data.received_bytes or data.sent_bytes else None),
         (_("Data limit"), capped),
         (_("Precheck"), None if precheck is None else _precheck(precheck.error is None, report, reader)),
-        (_("Clock"), _chosen(run.clock, _CLOCK, reader)),
+        (_("Clock"), _clock(run.clock, reader)),
     )
 
 
@@ -141,6 +146,13 @@ def _precheck(passed: bool, report: Report, reader: Reader) -> str:
     if precheck is None or passed or precheck.error is None:
         return reader.words.gettext("ok")
     return reader.error(precheck.error)
+
+
+def _clock(clock: Mapping[str, Any], reader: Reader) -> str:
+    """Who keeps the clock, or that nobody does; how far off it may be and whether it was stepped."""
+    unkept = clock.get("source") == "none"
+    kept = reader.words.gettext("not synchronised") if unkept else _chosen(clock, ("source",), reader)
+    return ", ".join(filter(None, (kept, _chosen(clock, _CLOCK, reader))))
 
 
 def _chosen(record: Mapping[str, Any], names: Sequence[str], reader: Reader) -> str:
@@ -180,6 +192,9 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
     """Skipped steps, missing statistics and unknown circumstances, each with its reason."""
     _ = reader.words.gettext
     gaps: list[Gap] = []
+    if report.run.state != "completed":
+        reason = reader.reason(report.run.reason or "interrupted")
+        gaps.append(Gap(_("Run"), _("everything after it was cut short"), reason))
     for step in report.steps:
         if step.verdict == "skipped":
             reason = (

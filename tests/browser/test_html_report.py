@@ -10,7 +10,7 @@ from ots.reports import html
 from ots.reports.format import View
 from tests.browser.chromium import browser
 from tests.peers.require import require
-from tests.unit import sample_reports
+from tests.unit import sample_pages, sample_reports
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -122,3 +122,33 @@ async def test_it_prints(tmp_path: Path) -> None:
         paper = await tab.paper()
         assert paper.startswith(b"%PDF")
         assert 1 <= paper.count(b"/Type /Page\n") <= 12
+
+
+def waterfall_page(folder: Path, language: str) -> Path:
+    """A report of page loads as a file, its archives drawn."""
+    path = folder / f"pages-{language}.html"
+    view = View(sample_reports.DEFINITIONS, language, artifacts=sample_pages.ARTIFACTS)
+    path.write_text(html.render(sample_pages.page_loads(lost=1), view), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_the_waterfall_fits_and_can_be_read(tmp_path: Path, language: str) -> None:
+    """On a phone and a desktop, by day and by night: nothing overflows, bars are seen, texts stand out."""
+    file = waterfall_page(tmp_path, language)
+    bars = "Array.from(document.querySelectorAll('.track .phase')).filter(e => e.offsetWidth > 0).length"
+    colours = (
+        "new Set(Array.from(document.querySelectorAll('.load:first-of-type .track .phase'))"
+        ".map(e => getComputedStyle(e).backgroundColor)).size"
+    )
+    async with browser(require("chromium")) as tab:
+        for width, dark in ((390, False), (1280, True), (1280, False)):
+            await tab.open(file, width=width, dark=dark)
+            assert tab.requests == [file.as_uri()]
+            assert tab.complaints == []
+            assert await tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert await tab.evaluate(_OVERFLOWING) == []
+            assert await tab.evaluate(bars) > 60
+            assert await tab.evaluate(colours) >= 6
+            contrast, where = await tab.evaluate(_WORST_CONTRAST)
+            assert contrast >= 4.5, where

@@ -48,6 +48,26 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Accepts, and never says a word."""
 
 
+def page(script: Script, *options: str) -> Callable[[Authority, Path], Served]:
+    @asynccontextmanager
+    async def served(_ca: Authority, _folder: Path) -> AsyncIterator[list[str]]:
+        async with scripted(script) as server:
+            yield ["web-page", f"{server.url}/", "--timeout", "400 ms", *options]
+            await server.empty()
+
+    return served
+
+
+async def page_with_a_silent_picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers the first request of a connection with a page, and never the second."""
+    if b"GET / " in await reader.readuntil(b"\r\n\r\n"):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<img src=a.b>")
+
+
+MOVED = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+HUGE = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n"
+
+
 def http(script: Script, *options: str) -> Callable[[Authority, Path], Served]:
     @asynccontextmanager
     async def served(_ca: Authority, _folder: Path) -> AsyncIterator[list[str]]:
@@ -96,6 +116,9 @@ BAD: dict[str, tuple[Callable[[Authority, Path], Served], set[str]]] = {
     "wrong certificate": (wrong_certificate, {"tls"}),
     "error status": (http(says(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno")), {"rejected"}),
     "DNS garbage": (dns_garbage, {"protocol"}),
+    "page that redirects for ever": (page(says(MOVED, again=True)), {"rejected"}),
+    "page of 10 GB": (page(says(HUGE, PART), "--max-size", "50 kB"), {"content"}),
+    "page with a resource that never answers": (page(page_with_a_silent_picture), {"timeout"}),
 }
 
 

@@ -19,10 +19,11 @@ from ots.netio.http.proxy import check, choose
 from ots.probe import Failed
 from ots.probes.http_download import HTTPDownload, HTTPDownloadParams
 from ots.probes.http_upload import HTTPUpload
+from ots.probes.web_page import WebPage
 from tests.peers.nginx import Nginx
 from tests.recording import record
 
-DOWN, UP = HTTPDownload(), HTTPUpload()
+DOWN, UP, PAGE = HTTPDownload(), HTTPUpload(), WebPage()
 
 
 @dataclass
@@ -252,3 +253,23 @@ def test_aiohttp_still_makes_its_connections_where_we_override_it() -> None:
     parameters = aiohttp.TCPConnector._create_connection.__annotations__
     assert list(parameters) == list(Dialer._create_connection.__annotations__)
     assert issubclass(CountingHandler, asyncio.Protocol)
+
+
+async def test_a_page_through_a_proxy(nginx: Nginx) -> None:
+    """The page and its resources, plain and by tunnels; the proxy's refusal is the proxy's."""
+    folder = nginx.root / "proxied"
+    folder.mkdir(exist_ok=True)
+    (folder / "index.html").write_text("<img src=1.png><img src=2.png>")
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(b"x" * 1000)
+    async with proxy() as through:
+        for base in (nginx.url, nginx.tls_url):
+            params = {"proxy": through.url, "ca_file": str(nginx.authority.root)}
+            made = await record(PAGE, f"{base}/proxied/", params)
+            assert made.only.error is None
+            assert made.metric("web_requests").stats["value"] == 3
+    assert {first.split()[0] for first in through.requests} == {"GET", "CONNECT"}
+    async with proxy(user="ann:secret") as through:
+        made = await record(PAGE, f"{nginx.url}/proxied/", {"proxy": through.url})
+    assert made.only.error is not None
+    assert (made.only.error.class_, made.only.error.phase, made.only.error.code) == ("auth", "proxy", "407")

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -96,7 +96,7 @@ class Answer:
         """Bytes of header and framing that came so far."""
         return max(0, self.arrivals.bytes - self.response.content.total_bytes)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes]:
         """The body as it comes. `Failed` in phase `transfer`."""
         try:
             async for piece in self.response.content.iter_any():
@@ -156,6 +156,11 @@ class Client:
             "TOO_MANY_REDIRECTS",
             f"more than {MAX_REDIRECTS} redirects, the last to {_shown(url)}",
         )
+
+    async def ask(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """The answer to one request, whatever its status says; no redirect is followed."""
+        response, handler = await self._request("GET", url, timed=True, headers=headers)
+        return Answer(response, handler, 0)
 
     async def send(
         self, method: str, url: URL, body: AsyncIterator[memoryview], length: int | None

@@ -7,6 +7,7 @@ The one place that reaches into aiohttp is `Dialer._create_connection`; a test p
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d ")
+_FINAL = re.compile(rb"\r\n\r\nHTTP/1\.[01] [2-5]\d\d ")
+
+
 @dataclass(slots=True)
 class Arrivals:
     """Bytes of one answer as the socket gave them (after TLS), headers and framing included."""
@@ -35,6 +40,8 @@ class Arrivals:
     bytes: int = 0
     first: float | None = None
     last: float = 0.0
+    interim: float | None = None
+    """When an interim answer came before the final one (103 Early Hints, RFC 8297)."""
 
 
 class CountingHandler(ResponseHandler):
@@ -61,7 +68,9 @@ class CountingHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         arrivals, now = self.arrivals, self._stamp()
         arrivals.bytes += len(data)
-        if arrivals.first is None:
+        if arrivals.first is None and _INTERIM.match(data) and not _FINAL.search(data):
+            arrivals.interim = arrivals.interim or now
+        elif arrivals.first is None:
             arrivals.first = now
         arrivals.last = now
         super().data_received(data)
