@@ -74,7 +74,10 @@ CHANGES = MetricDef(
     unit="{change}",
     type="aggregate",
     title=N_("Path changes"),
-    definition=N_("cycles in which another address answered at some hop than before; silence is no change"),
+    definition=N_(
+        "cycles in which another address answered at some hop than in the flow's cycle before; silence is no "
+        "change"
+    ),
     better="lower",
 )
 DISTINCT = MetricDef(

@@ -56,7 +56,7 @@ class PathRecord:
     def close(self, session: PathSession) -> None:
         """Records samples, path and circumstances."""
         self._unattributed = session.unattributed
-        counted = self._counted(session.end)
+        counted = self._counted(session)
         usual = _usual(counted)
         for event in sorted(counted, key=lambda event: event.t):
             self._record(event, usual.get(event.ttl))
@@ -120,7 +120,7 @@ class PathRecord:
         sign, told, address, hop = seen.most_common(1)[0][0]
         return Failed("unreachable", "request", sign, f"{told}, says {address} at hop {hop}", retryable=True)
 
-    def _counted(self, end: int | None) -> list[Settled]:
+    def _counted(self, session: PathSession) -> list[Settled]:
         """The probes that count: up to where the path ended in their cycle. Where it never ended, up to the
         first hop that never answered behind the last that did."""
         ends: dict[int, int] = {}
@@ -128,11 +128,13 @@ class PathRecord:
             if event.final:
                 ends[event.cycle] = min(event.ttl, ends.get(event.cycle, event.ttl))
         answered = max((event.ttl for event in self._settled if event.heard is not None), default=0)
-        usual = end if end is not None else min(ends.values(), default=answered + 1)
+        unknown = max(ends.values(), default=answered + 1)
+
+        def last(cycle: int) -> int:
+            return ends.get(cycle) or session.end(cycle) or unknown
+
         return [
-            event
-            for event in self._settled
-            if event.ttl <= ends.get(event.cycle, usual) and event.reason != "cancelled"
+            event for event in self._settled if event.ttl <= last(event.cycle) and event.reason != "cancelled"
         ]
 
     def _record(self, event: Settled, usual: str | None) -> None:
@@ -183,14 +185,20 @@ class PathRecord:
             self._ctx.record(published.HOPS.key, None, reason=not_reached)
             reached = None if unfinished else False
             self._ctx.record(published.REACHED.key, reached, reason=not_reached)
-        paths = [
-            {event.ttl: event.heard.address for event in cycle if event.heard is not None}
-            for cycle in _by_cycle(counted).values()
-        ]
-        known = any(paths)
+        paths = {
+            number: {event.ttl: event.heard.address for event in cycle if event.heard is not None}
+            for number, cycle in _by_cycle(counted).items()
+        }
+        known = any(paths.values())
+        changed = sum(
+            changes([path for number, path in paths.items() if self._plan.flow_of(number) == flow])
+            for flow in range(self._plan.flows)
+        )
         why = None if known else reason if unfinished else "loss"
-        self._ctx.record(published.CHANGES.key, changes(paths) if known else None, reason=why)
-        self._ctx.record(published.DISTINCT.key, distinct(paths) if known else None, reason=why)
+        self._ctx.record(published.CHANGES.key, changed if known else None, reason=why)
+        self._ctx.record(
+            published.DISTINCT.key, distinct(list(paths.values())) if known else None, reason=why
+        )
         refused = next((event for event in counted if _refused(event)), None)
         if refused is not None and refused.heard is not None and not arrivals:
             self._ctx.method(refused=refused.heard.sign, refused_at_hop=refused.ttl)

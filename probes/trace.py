@@ -77,6 +77,10 @@ class TraceParams(NetworkParams):
     timeout: Annotated[
         Duration, Field(ge=0.01, le=60, description=N_("An answer that takes longer counts as lost."))
     ] = 2.0
+    flows: Annotated[
+        int,
+        Field(ge=1, le=16, description=N_("Flows, each cycle the next: more than one finds parallel paths.")),
+    ] = 1
     max_hops: Annotated[int, Field(ge=1, le=64, description=N_("Largest hop limit to try."))] = 30
     parallel: Annotated[int, Field(ge=1, le=256, description=N_("Probes on their way at once at most."))] = 64
     size: Annotated[
@@ -93,7 +97,8 @@ class TraceParams(NetworkParams):
 
     @property
     def plan(self) -> Plan:
-        return Plan(self.count, self.interval, 1, self.max_hops, self.timeout, self.parallel)
+        flows = min(self.flows, self.count)
+        return Plan(self.count, self.interval, 1, self.max_hops, self.timeout, self.parallel, flows)
 
 
 class Trace(Probe):
@@ -135,20 +140,23 @@ class Trace(Probe):
     async def run(self, ctx: Context, targets: Sequence[Target], params: TraceParams) -> None:
         address = await ctx.net.resolve(targets[0].host, params.route, timeout=params.resolve_timeout)
         _refuse_groups(address)
-        wire = _wire(ctx, address, params)
+        wires: list[Wire] = []
         try:
-            _say_how(ctx, wire, params)
+            for _flow in range(params.plan.flows):
+                wires.append(_wire(ctx, address, params))
+            _say_how(ctx, wires[0], params)
             record = PathRecord(ctx, address, params.plan)
-            session = PathSession(wire, params.plan, ctx.clock, record.settle)
+            session = PathSession(wires, params.plan, ctx.clock, record.settle)
             try:
                 await session.run()
             finally:
                 record.close(session)
             if params.path_mtu:
-                await _path_mtu(ctx, wire, record, params)
+                await _path_mtu(ctx, wires[0], record, params)
             record.judge()
         finally:
-            wire.close()
+            for wire in wires:
+                wire.close()
 
     def summarise(self, attempts: Sequence[AttemptData], params: TraceParams) -> list[Metric]:
         return published.summarise(attempts)
@@ -234,7 +242,7 @@ def _say_how(ctx: Context, wire: Wire, params: TraceParams) -> None:
         socket=wire.socket_kind,
         address=wire.destination.ip,
         family=family,
-        flow="constant",
+        flow="constant" if params.plan.flows == 1 else "several",
         port=None if wire.protocol == "icmp" else params.port or _DEFAULT_PORT[wire.protocol],
         interface=params.interface,
         source=params.source,

@@ -297,6 +297,7 @@ STATE_WORDS = {
     "explicit": N_("value: explicit"),
     "none": N_("value: none"),
     "constant": N_("value: constant"),
+    "several": N_("value: several"),
     "auto": N_("value: auto"),
 }
 """Values of states and of facts about the method that recur. In English they stand for themselves; their

@@ -130,6 +130,62 @@ def test_all_probes_of_a_trace_are_one_flow(path: Chain) -> None:
         assert min(seen.values()) >= 3, (kind, seen)
 
 
+def test_parallel_links_are_one_path_for_a_flow_and_two_for_several() -> None:
+    """A router that spreads flows over two links: each trace sees one of them, cycle after cycle, and sixteen
+    flows see both, without a change in any."""
+    with lab() as made:
+        path = chain(made, 2)
+        made.sysctl("r1", "net.ipv4.fib_multipath_hash_policy", "1")
+        spread_over_two(path)
+        runs = [
+            (path.far, {"params": {**QUICK, "count": 16, "protocol": protocol, "flows": flows}})
+            for protocol in ("udp", "tcp")
+            for flows in (1, 16)
+        ]
+        single, several, single_tcp, several_tcp = made.traces("near", runs)
+    for result in (single, single_tcp):
+        assert (value(result, "trace_paths_distinct"), value(result, "trace_path_changes")) == (1, 0)
+        assert len(addresses_at(result, 2)) == 1
+    for result in (several, several_tcp):
+        assert (value(result, "trace_paths_distinct"), value(result, "trace_path_changes")) == (2, 0)
+        assert addresses_at(result, 2) == {"10.7.2.2", "10.7.9.2"}
+
+
+def spread_over_two(path: Chain) -> None:
+    """A second link between r1 and r2; r1 uses both, r2 answers on each with its own address."""
+    made = path.lab
+    made.run(
+        "r1",
+        "ip",
+        "link",
+        "add",
+        "second",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "other",
+        "netns",
+        f"{made.prefix}r2",
+    )
+    for node, device, address in (("r1", "second", "10.7.9.1"), ("r2", "other", "10.7.9.2")):
+        made.run(node, "ip", "address", "add", f"{address}/24", "dev", device)
+        made.run(node, "ip", "link", "set", device, "up")
+    made.sysctl("r2", "net.ipv4.icmp_errors_use_inbound_ifaddr", "1")
+    made.run(
+        *("r1", "ip", "route", "replace", "10.7.3.0/24", "nexthop", "via", "10.7.2.2"),
+        *("nexthop", "via", "10.7.9.2"),
+    )
+
+
+def addresses_at(result: PingResult, hop: int) -> set[str]:
+    return {
+        metric["labels"]["address"]
+        for metric in result.document["metrics"]
+        if metric["key"] == "trace_hop_rtt_seconds" and metric["labels"].get("hop") == str(hop)
+    }
+
+
 def test_agrees_with_mtr(path: Chain) -> None:
     """Same hops, no loss, smallest round trips within 2 ms of mtr's."""
     said = path.lab.run(

@@ -176,7 +176,8 @@ class _Prober:
             if found is not None or left <= 0:
                 return found
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._heard.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._heard.wait()
 
     def _telling(self, number: int, news: Iterable[Heard]) -> Heard | None:
         """The answer to the probe sent last; the only one on its way, so one without a number is to it."""

@@ -1,4 +1,4 @@
-"""A trace over a wire: which probe leaves when, and what came of each.
+"""A trace over one wire or several: which probe leaves when, and what came of each.
 
 What holds:
 - A probe leaves when it is due on an absolute schedule: every `interval` seconds a cycle begins, within it
@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ _NO_ROOM = (errno.ENOBUFS, errno.EAGAIN)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`count` cycles, one every `interval` seconds, over the hop limits `first` to `most`."""
+    """`count` cycles, one every `interval` seconds, over the hop limits `first` to `most`. Of several flows
+    each cycle takes the next."""
 
     count: int
     interval: float
@@ -42,6 +44,10 @@ class Plan:
     most: int
     timeout: float
     parallel: int
+    flows: int = 1
+
+    def flow_of(self, cycle: int) -> int:
+        return cycle % self.flows
 
     @property
     def spacing(self) -> float:
@@ -84,10 +90,12 @@ class _Flying:
 
 
 class PathSession:
-    """One run over one wire, which stays the caller's."""
+    """One run over a wire for each flow of the plan; the wires stay the caller's."""
 
-    def __init__(self, wire: Wire, plan: Plan, clock: Clock, settled: Callable[[Settled], None]) -> None:
-        self._wire = wire
+    def __init__(
+        self, wires: Sequence[Wire], plan: Plan, clock: Clock, settled: Callable[[Settled], None]
+    ) -> None:
+        self._wires = wires
         self._plan = plan
         self._clock = clock
         self._tell = settled
@@ -96,7 +104,7 @@ class PathSession:
         self._given_up: dict[int, _Flying] = {}
         self._heard = asyncio.Event()
         self._news: deque[Settled] = deque()
-        self._end: tuple[int, int] | None = None
+        self._ends: dict[int, tuple[int, int]] = {}
         self.slips = 0
         self.unattributed = 0
         self.answers = 0
@@ -112,16 +120,21 @@ class PathSession:
         """`kernel_rx` if the kernel stamped every answer that counts, else `user`."""
         return "kernel_rx" if self.answers and self.stamped == self.answers else "user"
 
+    def end(self, cycle: int) -> int | None:
+        """The hop limit beyond which no probe of the cycle's flow goes; None while nobody has said where its
+        path ends."""
+        known = self._ends.get(self._plan.flow_of(cycle))
+        return None if known is None else known[0]
+
     @property
-    def end(self) -> int | None:
-        """The hop limit beyond which no probe goes; None while nobody has said where the path ends."""
-        return None if self._end is None else self._end[0]
+    def _sockets(self) -> list[socket.socket]:
+        return [sock for wire in self._wires for sock in wire.sockets]
 
     async def run(self) -> None:
         """Runs all cycles and waits for the last answer or timeout. Raises `Failed` if this machine can't
         send. Cancelled, it settles what is on its way as `cancelled`."""
         loop = asyncio.get_running_loop()
-        for sock in self._wire.sockets:
+        for sock in self._sockets:
             loop.add_reader(sock, self._read)
         try:
             await self._send_all()
@@ -129,7 +142,7 @@ class PathSession:
                 await self._wait(self._next_expiry())
                 self._expire()
         finally:
-            for sock in self._wire.sockets:
+            for sock in self._sockets:
                 loop.remove_reader(sock)
             self._read()
             for number in list(self._flying):
@@ -153,12 +166,12 @@ class PathSession:
         number = 0
         for cycle in range(plan.count):
             for place, ttl in enumerate(range(plan.first, plan.most + 1)):
-                if self._beyond(ttl):
+                if self._beyond(cycle, ttl):
                     break
                 due = start + cycle * plan.interval + place * plan.spacing
                 await self._until(due)
                 await self._window()
-                if self._beyond(ttl):
+                if self._beyond(cycle, ttl):
                     break
                 behind = self._clock.monotonic() - due
                 self.slips += behind > max(_TOLERANCE, plan.spacing / 2)
@@ -167,8 +180,9 @@ class PathSession:
                 await self._send(number, cycle, ttl)
                 number += 1
 
-    def _beyond(self, ttl: int) -> bool:
-        return self._end is not None and ttl > self._end[0]
+    def _beyond(self, cycle: int, ttl: int) -> bool:
+        end = self.end(cycle)
+        return end is not None and ttl > end
 
     async def _until(self, due: float) -> None:
         while self._clock.monotonic() < due:
@@ -185,8 +199,10 @@ class PathSession:
         """Until something is heard, at most until then; tells what was."""
         self._deliver()
         self._heard.clear()
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the news.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), max(0.0, until - self._clock.monotonic()))
+            async with asyncio.timeout(max(0.0, until - self._clock.monotonic())):
+                await self._heard.wait()
         self._deliver()
 
     def _next_expiry(self) -> float:
@@ -197,7 +213,7 @@ class PathSession:
         while True:
             left = self._clock.monotonic()
             try:
-                size = self._wire.send(number, ttl)
+                size = self._wires[self._plan.flow_of(cycle)].send(number, ttl)
                 break
             except OSError as error:
                 if error.errno not in _NO_ROOM or left - begun > self._plan.timeout:
@@ -208,8 +224,9 @@ class PathSession:
     def _read(self) -> None:
         """Takes the answers that wait."""
         self._placement.renew()
-        for heard in self._wire.hear():
-            self._take(heard, self._clock.monotonic())
+        for wire in self._wires:
+            for heard in wire.hear():
+                self._take(heard, self._clock.monotonic())
 
     def _take(self, heard: Heard, seen: float) -> None:
         number = heard.number
@@ -240,11 +257,13 @@ class PathSession:
     def _learn(self, probe: _Flying, heard: Heard) -> None:
         """Where the path ends. A router that passes a probe on at that hop or behind it, in a later cycle or
         the same, shows that the path has become longer."""
+        flow = self._plan.flow_of(probe.cycle)
+        end = self._ends.get(flow)
         if heard.meaning == "on the way":
-            if self._end is not None and probe.ttl >= self._end[0] and probe.cycle > self._end[1]:
-                self._end = None
-        elif self._end is None or probe.ttl <= self._end[0]:
-            self._end = (probe.ttl, probe.cycle)
+            if end is not None and probe.ttl >= end[0] and probe.cycle > end[1]:
+                del self._ends[flow]
+        elif end is None or probe.ttl <= end[0]:
+            self._ends[flow] = (probe.ttl, probe.cycle)
 
     def _expire(self) -> None:
         """Gives up what had not come when the sockets were last read empty."""
