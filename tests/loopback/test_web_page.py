@@ -112,6 +112,7 @@ async def test_everything_that_is_named_comes_once(
     assert value(made, "status_code") == "200"
     assert value(made, "ttfb_seconds") < value(made, "html_seconds") < value(made, "page_seconds")
     assert made.only.method["mode"] == "light mode"
+    assert value(made, "setup_time_seconds") == pytest.approx(value(made, "ttfb_seconds"), abs=0.005)
     triggers = made.only.triggers
     order = ["resolved", "connect_start", "connected", "request_sent", "first_byte", "completed"]
     assert [triggers[name] for name in order] == sorted(triggers[name] for name in order)
