@@ -14,8 +14,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-# So many files of tests run at once; tests of one file run one after the other.
-WORKERS ?= 2
+# So many files of tests run at once; tests of one file run one after the other. Most wait, hence one more than
+# two cores would take. Long files come first (tests/conftest.py).
+WORKERS ?= 3
 CORE := $(VENV)/ots-core.stamp
 DEV := $(VENV)/ots-dev.stamp
 ENVIRONMENT := setup.cfg pyproject.toml Makefile
@@ -28,7 +29,7 @@ demo: $(CORE) ## Measures against test peers on this machine and writes an HTML 
 
 test: $(DEV) check ## Checks, installs foreign programs where it may, and runs all tests
 	@$(BIN)/python -m tests.peers.install --auto
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: lint types layers fresh ## Lint, format, types, layers, freshness of what is generated
 

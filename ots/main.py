@@ -28,6 +28,8 @@ _MEASURE = N_("Measure now (ots KIND TARGET)")
 HEADINGS = (_MEASURE, N_("Cases"), N_("Reports"), N_("This machine"))
 """The sections of the help, in the index's words."""
 
+_EXAMPLES = ("ots ping 192.0.2.1", "ots run office.yaml --var server=…", "ots report show last")
+
 
 class LazyGroup(click.Group):
     """Commands by name from the index; commands win over probe kinds.
@@ -63,8 +65,10 @@ class LazyGroup(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
+        formatter.write(_("Examples:") + "\n")
         with formatter.indentation():
-            formatter.write_text(_(self.epilog or ""))
+            for example in _EXAMPLES:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         kinds = {kind.replace("_", "-"): summary for kind, summary in KINDS.items()}
@@ -114,7 +118,6 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help=N_("OTS measures networks and services, and writes reports that hold."),
-    epilog=N_("Examples:  ots ping 192.0.2.1   ots run office.yaml --var server=…   ots report show last"),
 )
 @click.option(
     "--lang",

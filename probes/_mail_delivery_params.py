@@ -33,7 +33,10 @@ class MailDeliveryParams(SendingParams):
     mailbox: Annotated[
         str,
         AfterValidator(_mailbox_url),
-        Field(description=N_("Where the message arrives: imap://, imaps://, pop3:// or pop3s:// URL.")),
+        Field(
+            description=N_("Where the message arrives: imap://, imaps://, pop3:// or pop3s:// URL."),
+            examples=["imaps://mail.example"],
+        ),
     ]
     mailbox_user: Annotated[
         str | None,

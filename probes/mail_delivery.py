@@ -26,8 +26,11 @@ from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Tar
 from ots.probes import _mail_delivery_metrics as own
 from ots.probes._mail_delivery_params import MailDeliveryParams
 
-_TIDY = 1.5
-"""Seconds for deleting what a failed attempt may have left; a cancelled probe does not get much more."""
+_HURRY = 1.5
+"""Seconds for deleting what may have been left; a cancelled probe does not get much more."""
+
+_LATECOMER = 0.75
+"""Of these, the seconds in which a message may still arrive."""
 
 _TIDY_POLL = 0.2
 
@@ -83,6 +86,7 @@ class _Delivery:
         self._letter: Letter | None = None
         self._clean = False
         """Nothing of ours lies in the mailbox any more."""
+        self._tidy_limit = _HURRY + params.timeout
 
     async def run(self) -> None:
         params = self._params
@@ -98,6 +102,9 @@ class _Delivery:
                 await self._delete(self._mailbox, copies)
                 await self._mailbox.close()
             self._clean = True
+        except asyncio.CancelledError:
+            self._tidy_limit = _HURRY
+            raise
         finally:
             self._session.close()
             await self._hang_up()
@@ -157,7 +164,7 @@ class _Delivery:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        if arrival is None:
+        if arrival is None or arrival.seen > accepted + params.window:
             ctx.record(own.END_TO_END.key, None, reason="loss")
             raise Failed(
                 "loss",
@@ -236,11 +243,11 @@ class _Delivery:
             return
         mailbox = self._new_mailbox()
         try:
-            async with asyncio.timeout(_TIDY):
+            async with asyncio.timeout(self._tidy_limit):
                 await mailbox.open()
                 copies = await mailbox.find(letter.token, everywhere=True)
                 if not copies:
-                    until = self._ctx.clock.monotonic() + _TIDY / 2
+                    until = self._ctx.clock.monotonic() + _LATECOMER
                     if await mailbox.arrival(letter.token, until, _TIDY_POLL) is not None:
                         copies = await mailbox.find(letter.token, everywhere=True)
                 await self._delete(mailbox, copies)
@@ -248,8 +255,8 @@ class _Delivery:
         except (Failed, TimeoutError) as error:
             self._ctx.log.debug(f"tidying: {error or 'no answer in time'}")
         finally:
+            if not self._clean:
+                self._ctx.log.warning(f"a message may lie in the mailbox, or still come: {letter.subject}")
+                self._ctx.method(left_behind=True)
             self._mailbox = mailbox
             await self._hang_up()
-        if not self._clean:
-            self._ctx.log.warning(f"a message may lie in the mailbox, or still come: {letter.subject}")
-            self._ctx.method(left_behind=True)

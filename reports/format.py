@@ -8,7 +8,6 @@ same document. A report that has no such form raises `CannotRender`.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -17,14 +16,11 @@ if TYPE_CHECKING:
     from ots.model.metric import MetricDef
     from ots.model.report import Report
 
-NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios", "har")
+NAMES = ("terminal", "html", "json", "junit", "csv", "csv-samples", "markdown", "nagios", "har", "pdf")
 """Every format, by the name that people type."""
 
 BINARY = frozenset({"pdf"})
 """Formats that are no text; known here so that a module need not be imported to ask."""
-
-_EXTRAS = {"pdf": "weasyprint"}
-"""Formats that need the extra of their own name, and the module that it brings."""
 
 
 class CannotRender(Exception):
@@ -76,7 +72,9 @@ def renderer(name: str) -> Renderer:
     return module
 
 
-def missing_extra(name: str) -> str | None:
-    """The extra of this distribution that a format needs and that is not installed; None if all is there."""
-    module = _EXTRAS.get(name)
-    return name if module is not None and importlib.util.find_spec(module) is None else None
+def check_installed(name: str, language: str) -> None:
+    """CannotRender where a format needs an extra, or libraries of the system, that are not here."""
+    if name == "pdf":
+        from ots.reports import pdf
+
+        pdf.setter(language)

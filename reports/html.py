@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ots.i18n import catalogue
 from ots.model.report import Report
 from ots.reports.format import Format, View
-from ots.reports.page import page_of
+from ots.reports.page import Page, page_of
 from ots.reports.reading import Reader
 from ots.reports.words import MARKS
 
@@ -22,9 +22,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(report: Report, view: View) -> str:
     """The page, ready to be written to a file or mailed."""
     reader = Reader(view)
-    page = page_of(report, reader, view.artifacts)
-    template = _environment(view.language).get_template("report.html.j2")
-    return template.render(page=page, report=report, words=reader.words, marks=MARKS) + "\n"
+    return laid_out(page_of(report, reader, view.artifacts), report, reader)
+
+
+def laid_out(page: Page, report: Report, reader: Reader, *, paper: bool = False) -> str:
+    """A page as HTML: for screens, or with the style sheet for paper."""
+    template = _environment(reader.words.language).get_template("report.html.j2")
+    return template.render(page=page, report=report, words=reader.words, marks=MARKS, paper=paper) + "\n"
 
 
 @cache

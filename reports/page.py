@@ -21,7 +21,7 @@ from ots.reports.reading import Reader
 from ots.reports.waterfall import PageLoads, legend, page_loads
 from ots.reports.why import why
 
-_CLOCK = ("source", "offset_seconds", "error_bound_seconds", "step_seconds")
+_CLOCK = ("offset_seconds", "error_bound_seconds", "step_seconds")
 _LOAD = ("cpu_ratio", "load_1m", "memory_available_bytes")
 _DEVICE = ("hostname", "manufacturer", "model", "os")
 
@@ -134,7 +134,7 @@ def _when(report: Report, reader: Reader) -> list[Fact]:
         (_("Data"), moved if data.received_bytes or data.sent_bytes else None),
         (_("Data limit"), capped),
         (_("Precheck"), None if precheck is None else _precheck(precheck.error is None, report, reader)),
-        (_("Clock"), _chosen(run.clock, _CLOCK, reader)),
+        (_("Clock"), _clock(run.clock, reader)),
     )
 
 
@@ -143,6 +143,13 @@ def _precheck(passed: bool, report: Report, reader: Reader) -> str:
     if precheck is None or passed or precheck.error is None:
         return reader.words.gettext("ok")
     return reader.error(precheck.error)
+
+
+def _clock(clock: Mapping[str, Any], reader: Reader) -> str:
+    """Who keeps the clock, or that nobody does; how far off it may be and whether it was stepped."""
+    unkept = clock.get("source") == "none"
+    kept = reader.words.gettext("not synchronised") if unkept else _chosen(clock, ("source",), reader)
+    return ", ".join(filter(None, (kept, _chosen(clock, _CLOCK, reader))))
 
 
 def _chosen(record: Mapping[str, Any], names: Sequence[str], reader: Reader) -> str:
@@ -182,6 +189,9 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
     """Skipped steps, missing statistics and unknown circumstances, each with its reason."""
     _ = reader.words.gettext
     gaps: list[Gap] = []
+    if report.run.state != "completed":
+        reason = reader.reason(report.run.reason or "interrupted")
+        gaps.append(Gap(_("Run"), _("everything after it was cut short"), reason))
     for step in report.steps:
         if step.verdict == "skipped":
             reason = (

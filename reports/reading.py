@@ -98,13 +98,15 @@ class Reader:
         return self.definitions.get(key)
 
     def error(self, error: Error) -> str:
-        """`timed out (delivery): not seen in 180 s`: class and phase in words, then what exactly."""
+        """`timed out (delivery): not seen in 180 s`: class and phase in words, then what exactly, if more."""
         _ = self.words.gettext
         head = _("{error} ({phase})").format(
             error=self.words.of(words.ERROR_CLASSES, error.class_),
             phase=self.words.of(words.PHASES, error.phase),
         )
         detail = plain(_(error.message)) or plain(error.code)
+        if detail == error.class_:
+            return head
         return _("{what}: {detail}").format(what=head, detail=detail) if detail else head
 
     def reason(self, reason: str) -> str:

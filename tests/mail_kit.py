@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ots.model.metric import Metric
+from ots.model.outcome import outcome_of
 from ots.netio.mail.account import MailParams
 from ots.netio.mail.mailbox import Mailbox
 from ots.netio.mail.mailboxes import mailbox_of
@@ -16,6 +17,9 @@ from tests.recording import Recording, record
 
 SECRET = "${secret:mail}"
 SECRETS = {SECRET: PASSWORD}
+
+Expected = tuple[str, str, str]
+"""Class, phase and code of an error."""
 
 
 def message(token: str, body: bytes = b"Hello.\r\n") -> bytes:
@@ -62,3 +66,28 @@ async def reading(
     """What became of an attempt in which `act` had the mailbox."""
     given = {"user": user, "password": SECRET, "unencrypted_login": True, "tls": "none", **params}
     return await record(Reading(act), url, given, secrets=SECRETS)
+
+
+async def fetch(
+    url: str, *, limit: float = 20.0, cancel_after: float | None = None, **params: Any
+) -> Recording:
+    """One attempt of `mail_fetch` at a server that may misbehave, with short waits."""
+    given = {
+        "user": "me",
+        "password": SECRET,
+        "timeout": 0.3,
+        "unencrypted_login": True,
+        **params,
+    }
+    made = await record(MailFetch(), url, given, secrets=SECRETS, limit=limit, cancel_after=cancel_after)
+    assert PASSWORD not in repr(made)
+    return made
+
+
+def error_of(made: Recording) -> Expected:
+    """Class, phase and code; whatever happened, the figures can be made."""
+    error = made.only.error
+    assert error is not None
+    assert made.only.outcome == outcome_of(error.class_)
+    made.metrics()
+    return error.class_, error.phase, error.code

@@ -18,7 +18,6 @@ from ots.reports.format import NAMES
 from ots.store import Entry, Shelf, StoreError
 
 if TYPE_CHECKING:
-    from ots.reports.format import View
     from ots.store.jobs import JobRecord
 
 _VERDICTS = ("pass", "warn", "fail", "measured", "error", "skipped")
@@ -114,7 +113,7 @@ def show_command(reference: str, as_json: bool) -> None:
             deliver(store.document(entry).decode(), None)
             return
         report = store.report(entry)
-    deliver(render(report, "terminal", view(), folder=entry.folder), None)
+    deliver(render(report, "terminal", view(report), folder=entry.folder), None)
 
 
 @command.command("export", help=_("Write one report in some format."), context_settings=_NUMBERS_LIKE_OPTIONS)
@@ -135,14 +134,14 @@ def show_command(reference: str, as_json: bool) -> None:
 @json_option
 def export_command(reference: str, format_name: str, output: Path | None, as_json: bool) -> None:
     from ots.commands.run_options import check_format
-    from ots.commands.showing import deliver, view
+    from ots.commands.showing import deliver
 
     format_name = _known_format(format_name)
     to_stdout = output is not None and str(output) == "-"
     check_format(format_name, None if to_stdout else Path(format_name))
     with open_shelf() as shelf:
         entry = the(shelf, reference)
-        document, extension = _rendered(shelf, entry, format_name, view(width=100, colour=False))
+        document, extension = _rendered(shelf, entry, format_name)
     if to_stdout:
         deliver(document, None)
         return
@@ -256,15 +255,16 @@ def _known_format(name: str) -> str:
     )
 
 
-def _rendered(shelf: Shelf, entry: Entry, format_name: str, how: View) -> tuple[str | bytes, str]:
+def _rendered(shelf: Shelf, entry: Entry, format_name: str) -> tuple[str | bytes, str]:
     """The document and its file extension; JSON is what was stored, byte for byte."""
-    from ots.commands.showing import render
+    from ots.commands.showing import render, view
     from ots.reports.format import renderer
 
     store = shelf.store_of(entry)
     if format_name == "json":
         return store.document(entry).decode(), "json"
-    document = render(store.report(entry), format_name, how, folder=entry.folder)
+    report = store.report(entry)
+    document = render(report, format_name, view(report, width=100, colour=False), folder=entry.folder)
     return document, renderer(format_name).FORMAT.extension
 
 

@@ -58,7 +58,7 @@ def diff_command(first: str, second: str, everything: bool, as_json: bool) -> in
                 remedy=_("name two reports: ots report diff -2 -1"),
             )
         before, after = (shelf.store_of(entry).report(_finished(entry)) for entry in entries)
-    how = view()
+    how = view(before, after)
     found = difference.compare(before, after, Reader(how))
     if as_json:
         print_json(_built(found))

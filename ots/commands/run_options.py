@@ -12,8 +12,8 @@ import click
 
 from ots.commands import nagios_style
 from ots.commands.output import CommandError, json_option
-from ots.i18n import _
-from ots.reports.format import BINARY, NAMES, missing_extra
+from ots.i18n import _, language
+from ots.reports.format import BINARY, NAMES, CannotRender, check_installed
 from ots.units import Dimension, UnitError, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -164,14 +164,10 @@ def gather(
 
 def check_format(name: str, output: Path | None) -> None:
     """Refuses, before anything is measured or written, a format that can't be made or shown here."""
-    extra = missing_extra(name)
-    if extra is not None:
-        raise CommandError(
-            _("the format {name} needs the extra {extra}, which is not installed").format(
-                name=name, extra=extra
-            ),
-            remedy=f"pip install 'ots-toolkit[{extra}]'",
-        )
+    try:
+        check_installed(name, language())
+    except CannotRender as error:
+        raise CommandError(str(error), remedy=error.remedy) from None
     if name in BINARY and output is None and sys.stdout is not None and sys.stdout.isatty():
         raise CommandError(
             _("{name} is nothing for a terminal").format(name=name),

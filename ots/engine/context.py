@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ots.clock import Clock
 from ots.engine.recorder import AttemptRecorder
+from ots.log import redact
 from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
 from ots.model.report import Artifact, LogLine
@@ -44,7 +45,7 @@ class StepLog:
     def _add(self, level: str, text: str) -> None:
         if len(self.lines) < _LOG_LINES:
             t = round(self._clock.monotonic() - self._start, 6)
-            self.lines.append(LogLine(t=t, level=level, text=text))
+            self.lines.append(LogLine(t=t, level=level, text=redact(text)))
         elif len(self.lines) == _LOG_LINES:
             self.lines.append(LogLine(t=self.lines[-1].t, level="warning", text="more lines were not kept"))
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ots.log import redact
 from ots.model.metric import Series, Value
 from ots.model.outcome import Outcome, QualityFlag, outcome_of
 from ots.model.report import Attempt, Error, Trigger
@@ -78,6 +79,9 @@ class AttemptRecorder:
         if not self.ended:
             self.ended = True
             self.duration = max(0.0, t - self.t)
+            if error is not None:
+                # A server may repeat what it was told.
+                error.message = redact(error.message)
             self.error = error
 
     def data(self) -> AttemptData:

@@ -88,6 +88,7 @@ def judge(
         unit=threshold.unit,
         warn=None if threshold.warn is None else threshold.warn.text,
         fail=None if threshold.fail is None else threshold.fail.text,
+        loss_policy=threshold.loss_policy,
         value=decisive.value,
         verdict=verdict,
         reason=decisive.reason,

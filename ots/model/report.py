@@ -70,7 +70,11 @@ class Judgement(msgspec.Struct, kw_only=True):
 
 
 class ThresholdResult(msgspec.Struct, kw_only=True):
-    """A threshold as written, the verdict of its worst label set, and the judgement of each."""
+    """A threshold as written, the verdict of its worst label set, and the judgement of each.
+
+    `loss_policy` says what lost samples were to an upper bound on a percentile: `infinite` (infinitely late)
+    or `conditional` (left out).
+    """
 
     id: str
     metric: str
@@ -78,6 +82,7 @@ class ThresholdResult(msgspec.Struct, kw_only=True):
     unit: str
     warn: str | None
     fail: str | None
+    loss_policy: str = "conditional"
     value: Value | None
     verdict: Verdict
     reason: str | None

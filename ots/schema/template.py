@@ -72,6 +72,8 @@ def _placeholder(name: str, field: FieldInfo) -> str:
     quantity = quantity_of(field)
     if quantity is not None:
         return units.EXAMPLES[quantity.dimension]
+    if field.examples:
+        return str(field.examples[0])
     if is_secret(field):
         return f'"${{secret:{name}}}"'
     kind = kind_of(field)

@@ -56,8 +56,11 @@ class ThresholdWritten(BaseModel):
     min_samples: Annotated[int | None, Field(ge=1, description="Fewer valid samples can't be judged.")] = None
     on_missing: Annotated[OnMissing, Field(description="Verdict where the value is missing.")] = "error"
     loss_policy: Annotated[
-        LossPolicy, Field(description="infinite: lost samples count as infinitely late in percentiles.")
-    ] = "conditional"
+        LossPolicy,
+        Field(
+            description="infinite: lost samples are infinitely late in percentiles; conditional: left out."
+        ),
+    ] = "infinite"
     confidence: Annotated[
         Share | None,
         Field(description="Judge a ratio's whole 95 % interval; one across the limit is a warning."),

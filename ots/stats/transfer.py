@@ -80,6 +80,13 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             better="higher",
         ),
         metric(
+            "bytes_transferred",
+            "By",
+            "Volume",
+            "content bytes of all connections, up to the size box",
+            "project",
+        ),
+        metric(
             "whole_bits_per_second",
             "bit/s",
             "Throughput with warm-up",
@@ -122,13 +129,6 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
             "By",
             "Bytes under full load",
             "content bytes within the time under full load",
-        ),
-        metric(
-            "bytes_transferred",
-            "By",
-            "Volume",
-            "content bytes of all connections, up to the size box",
-            "project",
         ),
         metric("connections", "{connection}", "Connections", "connections that ran", "project"),
         metric("rom_timestamp", "1", "Request sent at", "earliest request of the connections (ROM)"),

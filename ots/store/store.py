@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ots.config import data_dir
+from ots.i18n import _
 from ots.store import recovery
 from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
 from ots.store.error import StoreError, explained
@@ -212,6 +213,9 @@ def only(entries: Sequence[Entry], reference: str) -> Entry:
     if len(entries) == 1:
         return entries[0]
     if not entries:
-        raise StoreError(f"There is no report {reference}.", "`ots report list` shows what there is.")
+        raise StoreError(
+            _("There is no report {reference}.").format(reference=reference),
+            _("`ots report list` shows what there is."),
+        )
     choices = ", ".join(f"{entry.report_id} ({entry.start})" for entry in entries[:5])
     raise StoreError(f"{reference} can mean {len(entries)} reports: {choices}.", "Name it by its id.")

@@ -125,6 +125,28 @@ HONEST_IMAP: Mapping[str, Act] = {
     "LOGOUT": tagged("OK bye", "* BYE"),
 }
 
+
+def body(*pieces: bytes, size: int = len(CONTENT), silent: bool = False) -> Act:
+    """FETCH of a message whose literal is said to have `size` bytes, or of which nothing is said."""
+
+    async def act(session: Session) -> None:
+        if "BODY.PEEK[]" not in session.argument:
+            await session.ok(f"* 20 FETCH (UID 20 RFC822.SIZE {len(CONTENT)})")
+            return
+        if not silent:
+            await session.say(f"* 20 FETCH (UID 20 BODY[] {{{size}}}".encode() + b"\r\n", *pieces)
+
+    return act
+
+
+def able(capabilities: str) -> dict[str, Act]:
+    """What it says that it can do, in the greeting and when asked."""
+    return {
+        "": reply(f"* OK [CAPABILITY IMAP4rev1 {capabilities}] hello"),
+        "CAPABILITY": tagged("OK done", f"* CAPABILITY IMAP4rev1 {capabilities}"),
+    }
+
+
 # POP3.
 
 

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ steps:
   - {id: long, probe: tcp_connect, target: "127.0.0.1:PORT", params: {count: 100, interval: 50 ms}}
 """
 
-KILLS = 50
+KILLS = 51
+AT_ONCE = 3
 
 
 @pytest.fixture
@@ -74,18 +76,27 @@ def wait_for_steps(ots: CommandLine, process: subprocess.Popen[str], n: int) -> 
     pytest.fail("the run did not get that far")
 
 
-@pytest.mark.timeout(300)
-def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: CommandLine) -> None:
-    """Every report that had begun is readable and closed as killed; the run after the last kill works."""
-    moments = random.Random(20)
-    finished = 0
-    for _ in range(KILLS):
+def run_and_kill(ots: CommandLine, case: Path, moments: Sequence[float]) -> None:
+    """As many runs, one after the other, each killed so many seconds after it was started."""
+    for moment in moments:
         process = ots.begin("run", str(case))
         try:
-            process.wait(timeout=moments.uniform(0.3, 1.8))
+            process.wait(timeout=moment)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         process.communicate()
+
+
+@pytest.mark.timeout(300)
+def test_fifty_kills_at_random_moments_lose_no_finished_step(case: Path, ots: CommandLine) -> None:
+    """Three at a time in one store: every report that had begun is readable and closed as killed."""
+    random_moments = random.Random(20)
+    moments = [random_moments.uniform(0.3, 1.8) for _ in range(KILLS)]
+    finished = 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        shares = [pool.submit(run_and_kill, ots, case, moments[lane::AT_ONCE]) for lane in range(AT_ONCE)]
+        for share in shares:
+            share.result()
     rows = ots.reports()
     assert rows, "no run got as far as its report"
     for row in rows:

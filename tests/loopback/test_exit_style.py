@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import plugin_output
 from tests.command_line import CommandLine
-from tests.unit.test_render_exchange import STATUS_LINE
 
 
 @pytest.fixture
@@ -33,10 +33,9 @@ def test_a_status_line_and_its_code(
 ) -> None:
     """The verdict decides both; a limit stands as a range beside its figure."""
     done = ots.run(*_PING, *limits, *_STYLE)
-    first = done.stdout.splitlines()[0]
-    assert STATUS_LINE.fullmatch(first), done.stdout
-    assert first.startswith(f"PING {word} - ")
-    assert data in first
+    output = plugin_output.parse(done.stdout)
+    assert (output.service, output.state) == ("PING", word)
+    assert data in done.stdout.splitlines()[0]
     assert done.returncode == code
     assert done.stderr == ""
 
@@ -48,8 +47,8 @@ def test_a_status_line_and_its_code(
 def test_what_never_ran_is_unknown(ots: CommandLine, arguments: tuple[str, ...]) -> None:
     """A mistyped option is no outage: monitoring gets a line that says what is wrong, and 3."""
     done = ots.run(*arguments, *_STYLE)
-    assert done.stdout.startswith("OTS UNKNOWN - ")
-    assert len(done.stdout.splitlines()) == 1
+    output = plugin_output.parse(done.stdout)
+    assert (output.service, output.state, output.data, output.more) == ("OTS", "UNKNOWN", [], [])
     assert done.returncode == 3
 
 

@@ -134,10 +134,12 @@ def test_wrong_usage_in_words(filled: CommandLine) -> None:
     done = filled.run("report", "show", "99")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "There is no report 99.\n  → `ots report list` shows what there is.\n"
+    done = filled.run("--lang", "zh", "report", "show", "99")
+    assert done.stderr == "没有报告 99。\n  → 用 `ots report list` 查看已有的报告。\n"
 
 
 def test_export(filled: CommandLine, tmp_path: Path) -> None:
-    """JSON is what was stored, byte for byte; HTML is one file; a folder gets a name made for it."""
+    """JSON is what was stored, byte for byte; HTML and PDF are one file; a folder gets a name made for it."""
     with Store.open(tmp_path / "data") as store:
         stored = store.document(store.get("2"))
     target = tmp_path / "two.json"
@@ -150,6 +152,9 @@ def test_export(filled: CommandLine, tmp_path: Path) -> None:
     done = filled.json("report", "export", "last", "--output", str(tmp_path))
     assert done["path"] == str(tmp_path / "4-office.html")
     assert (tmp_path / "4-office.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    done = filled.json("report", "export", "last", "--format", "pdf", "--output", str(tmp_path))
+    assert Path(done["path"]).name == "4-office.pdf"
+    assert (tmp_path / "4-office.pdf").read_bytes().startswith(b"%PDF")
     unwritable = filled.run(
         "report", "export", "last", "--output", str(tmp_path / "no" / "such" / "folder.html")
     )

@@ -87,7 +87,7 @@ async def test_in_the_spam_folder(postfix: Postfix, ca: Authority) -> None:
     assert made.only.error is None
     assert value(made, "mail_in_spam") == 1
     assert made.only.method["noticed_by"] == "poll"
-    assert dovecot.left("junked@ots.test", "Junk") == []
+    assert not [left for left in dovecot.left("junked@ots.test", "Junk") if b"Subject: OTS test" in left]
 
 
 async def test_what_is_to_be_kept_is_kept(postfix: Postfix, ca: Authority) -> None:

@@ -29,6 +29,9 @@ from tests.recording import Recording, record
 TOLERANCE = 100e-6
 TOLERANCE_FAR = 500e-6
 
+TRIES = 3
+"""Other work of the machine may fall on one of two runs; a wrong figure is wrong in all of them."""
+
 QUICK: dict[str, Any] = {"count": 20, "interval": 0.01, "timeout": 1.0}
 
 
@@ -98,12 +101,16 @@ def test_agrees_with_fping_over_a_wire(mode: str | None, tolerance: float) -> No
         made.wire("near", "10.8.0.1/24", "far", "10.8.0.2/24")
         if mode is not None:
             made.responder("far", mode)
-        theirs = fping("-C", "60", "-p", "30", "10.8.0.2", inside=made.inside("near"))
-        ours = made.ping("near", "10.8.0.2", params={"count": 60, "interval": 0.03, "timeout": 1.0})
-    assert theirs.count(None) == 0
-    assert ours.metric("ping_packet_loss_ratio")["stats"]["value"] == 0
-    median = ours.metric("ping_rtt_seconds")["stats"]["median"]
-    assert abs(median - statistics.median(value for value in theirs if value is not None)) <= tolerance
+        for _ in range(TRIES):
+            theirs = fping("-C", "60", "-p", "30", "10.8.0.2", inside=made.inside("near"))
+            ours = made.ping("near", "10.8.0.2", params={"count": 60, "interval": 0.03, "timeout": 1.0})
+            assert theirs.count(None) == 0
+            assert ours.metric("ping_packet_loss_ratio")["stats"]["value"] == 0
+            median = ours.metric("ping_rtt_seconds")["stats"]["median"]
+            apart = abs(median - statistics.median(value for value in theirs if value is not None))
+            if apart <= tolerance:
+                break
+    assert apart <= tolerance
     if mode is not None:
         assert ours.metric("ping_rtt_seconds")["stats"]["min"] >= 0.02
 

@@ -8,6 +8,7 @@ import pytest
 
 from ots.registry import kinds
 from ots.schema.load import load_case
+from ots.schema.template import template
 
 _CASES = sorted((Path(__file__).parents[2] / "cases").glob("*.yaml"))
 
@@ -29,3 +30,9 @@ def test_every_kind_has_a_sample(kind: str) -> None:
     case = load_case(path.read_bytes(), path.name, kinds(), {})
     assert {step.kind.kind for step in case.steps} >= {kind}
     assert any(step.thresholds for step in case.steps)
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_a_case_to_start_from_is_right_as_it_stands(kind: str) -> None:
+    """What `ots cases new` writes for a kind loads, required parameters included."""
+    load_case(template([kinds()[kind]], "start", "schema.json"), "start.yaml", kinds(), {})

@@ -6,8 +6,11 @@ import math
 
 import pytest
 
+from ots.clock import SystemClock
 from ots.engine.budget import DataBudget
+from ots.engine.context import StepLog
 from ots.engine.recorder import AttemptRecorder, series_of
+from ots.log import hide
 from ots.model.report import Error
 from ots.probe import Estimate, Failed
 
@@ -41,6 +44,16 @@ def test_the_first_end_of_an_attempt_counts() -> None:
     attempt.end(3.0)
     assert attempt.outcome == "failure"
     assert attempt.duration == 1.0
+
+
+def test_a_secret_that_a_server_repeats_is_blotted_out() -> None:
+    """Neither the error nor a line of the log shows it, whichever probe quoted the server."""
+    hide("s3cret-of-a-test")
+    attempt, lines = recorder(), StepLog(SystemClock(), 0.0)
+    attempt.end(2.0, Error(class_="auth", phase="login", code="NO", message="no s3cret-of-a-test here"))
+    lines.warning("it said s3cret-of-a-test")
+    assert attempt.error is not None and attempt.error.message == "no *** here"
+    assert lines.lines[0].text == "it said ***"
 
 
 def test_the_first_mark_of_a_trigger_counts() -> None:

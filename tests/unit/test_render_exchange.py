@@ -19,15 +19,12 @@ from ots.model.outcome import RunState, Verdict
 from ots.model.report import CaseRef, Report
 from ots.reports import nagios
 from ots.reports.format import View, renderer
-from ots.reports.table import BYTE_ORDER_MARK, harmless
+from ots.reports.plain import plain
+from ots.reports.table import BYTE_ORDER_MARK, document, harmless
+from tests import plugin_output
 from tests.unit import sample_reports
 
 JUNIT = xmlschema.XMLSchema(str(Path(__file__).parents[1] / "schemas" / "junit.xsd"))
-
-_NUMBER = r"-?\d+(?:\.\d+)?"
-_RANGE = rf"(?:@?(?:(?:~|{_NUMBER})?:)?(?:{_NUMBER})?)?"
-_DATUM = rf"'[^'=|\n]+'=(?:{_NUMBER}(?:s|%|B)?|U)(?:;{_RANGE}(?:;{_RANGE}(?:;{_NUMBER}(?:;{_NUMBER})?)?)?)?"
-STATUS_LINE = re.compile(rf"[^|\n]+ (?:OK|WARNING|CRITICAL|UNKNOWN) - [^|\n]+(?: \| {_DATUM}(?: {_DATUM})*)?")
 
 
 def made(name: str, report: Report, language: str = "en") -> str:
@@ -137,11 +134,12 @@ def test_junit_survives_every_text(text: str) -> None:
 # CSV
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("form", ["csv", "csv-samples"])
 @pytest.mark.parametrize("name", sample_reports.ALL)
-def test_csv_opens_in_a_spreadsheet(name: str, form: str) -> None:
+def test_csv_opens_in_a_spreadsheet(name: str, form: str, language: str) -> None:
     """Byte-order mark, CRLF alone, the same columns in every row; no cell that would be computed."""
-    text = made(form, sample_reports.ALL[name]())
+    text = made(form, sample_reports.ALL[name](), language)
     assert text.encode().startswith(b"\xef\xbb\xbf")
     assert text.endswith("\r\n")
     assert "\n" not in text.replace("\r\n", "")
@@ -195,7 +193,28 @@ def test_what_a_spreadsheet_would_compute_becomes_text(text: str, cell: str) -> 
     assert harmless(text) == cell
 
 
+@given(
+    before=st.text(alphabet=" \t\r\n\"';,a\u3000\xa0", max_size=4),
+    sign=st.sampled_from("=+-@＝＋－＠"),
+    after=st.text(max_size=9),
+)
+def test_no_text_is_computed_and_none_leaves_its_cell(before: str, sign: str, after: str) -> None:
+    """Whether it is cut at commas, as it is written, or at semicolons, as some spreadsheets do."""
+    text = before + sign + after
+    written = document([[text, "next"]]).removeprefix(BYTE_ORDER_MARK)
+    cell, neighbour = next(csv.reader(io.StringIO(written, newline="")))
+    assert neighbour == "next"
+    assert not any(part.lstrip().startswith(tuple("=+-@＝＋－＠")) for part in cell.split(";"))
+    assert cell.replace("'", "") == plain(text).replace("'", "")
+
+
 # Markdown
+
+
+MARKDOWN_TAGS = {
+    *("h1", "h2", "p", "strong", "ul", "li"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
 
 
 class _Tags(HTMLParser):
@@ -203,6 +222,18 @@ class _Tags(HTMLParser):
         super().__init__()
         self.seen: list[str] = []
         self.text = ""
+
+    def tables(self) -> list[list[int]]:
+        """The number of cells in each row of each table."""
+        found: list[list[int]] = []
+        for tag in self.seen:
+            if tag == "table":
+                found.append([])
+            elif tag == "tr":
+                found[-1].append(0)
+            elif tag in ("th", "td"):
+                found[-1][-1] += 1
+        return found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
@@ -235,15 +266,26 @@ def test_markdown_says_verdict_limits_steps_and_what_is_missing() -> None:
     assert tags.seen.count("tr") == 1 + 4 + 1 + 11
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", sample_reports.ALL)
+def test_markdown_renders(name: str, language: str) -> None:
+    """Headings, paragraphs, lists and whole tables, nothing else; a row for each limit and each step."""
+    report = sample_reports.ALL[name]()
+    tags = as_html(made("markdown", report, language))
+    assert set(tags.seen) <= MARKDOWN_TAGS
+    assert tags.seen.count("h1") == 1
+    limits = sum(len(step.thresholds) for step in report.steps)
+    tables = [(6, limits), (5, len(report.steps))]
+    wanted = [(columns, rows) for columns, rows in tables if rows]
+    assert tags.tables() == [([columns] * (rows + 1)) for columns, rows in wanted]
+
+
 def test_markdown_lets_nothing_out_of_its_cell() -> None:
     """Pipes, tags, links and line breaks of a hostile report are text; the tables keep their shape."""
     report = sample_reports.hostile()
     report.steps[0].key = "a|b\n# c [x](javascript:1) ![y](z) `d` *e*"
     tags = as_html(made("markdown", report))
-    assert set(tags.seen) <= {
-        *("h1", "h2", "p", "strong", "ul", "li"),
-        *("table", "thead", "tbody", "tr", "th", "td"),
-    }
+    assert set(tags.seen) <= MARKDOWN_TAGS
     assert tags.seen.count("td") == 5 * len(report.steps)
     assert '<script>alert("owned")</script>' in tags.text
 
@@ -261,12 +303,56 @@ def test_a_killed_run_does_not_claim_that_nothing_is_missing() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", sample_reports.ALL)
 def test_nagios_output_obeys_its_grammar(name: str, language: str) -> None:
-    """The first line is status and performance data; the others have no bar; labels differ."""
-    first, *others = made("nagios", sample_reports.ALL[name](), language).splitlines()
-    assert STATUS_LINE.fullmatch(first), first
-    assert not any("|" in line for line in others)
-    labels = re.findall(r"'([^']+)'=", first.partition(" | ")[2])
-    assert len(labels) == len(set(labels))
+    """Status, text, performance data, then a line for each step; the state is that of the exit code."""
+    report = sample_reports.ALL[name]()
+    output = plugin_output.parse(made("nagios", report, language))
+    assert output.state == nagios.NAMES[nagios.state_of(report)]
+    assert len(output.more) == len(report.steps)
+    assert bool(output.data) is (name != "nothing")
+
+
+@given(text=st.text(min_size=1, max_size=40))
+def test_no_name_breaks_the_grammar(text: str) -> None:
+    """Bars, quotes, line breaks, equals signs in names, targets and labels stay text."""
+    report = sample_reports.report(
+        [sample_reports.ping("a" + text, {text: [0.01, 0.02], "b": [0.01, 0.03]})] * 2
+    )
+    report.case = CaseRef(id="c" + text, version=1, sha256="0" * 64)
+    assert plugin_output.parse(made("nagios", report)).data
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "PING OK - fine",
+        "PING FINE - ok\n",
+        "PING OK\n",
+        "PING OK - fine |\n",
+        "PING OK - fine | \n",
+        "PING OK - fine | 'a'=1 'a'=2\n",
+        "PING OK - fine | a=1\n",
+        "PING OK - fine | 'a=b'=1\n",
+        "PING OK - fine | 'a'=1e-3s\n",
+        "PING OK - fine | 'a'=1bit\n",
+        "PING OK - fine | 'a'=1,5s\n",
+        "PING OK - fine | 'a'=1s;\n",
+        "PING OK - fine | 'a'=1s;9:1\n",
+        "PING OK - fine | 'a'=1s;@\n",
+        "PING OK - fine | 'a'=1s;:\n",
+        "PING OK - fine | 'a'=1s;1;2;0;5;6\n",
+        "PING OK - fine | 'a'=101%;;;0;100\n",
+        "PING OK - fine | 'a'=1s 'b'=2s | 'c'=3s\n",
+        "PING OK - fine | 'a'=1s  'b'=2s\n",
+        "PING OK - fine | 'a'=1s\nmore | 'b'=1\n",
+        "PING OK - fine\n\nmore\n",
+        "PING OK - fine\nmo\x1b[31mre\n",
+    ],
+)
+def test_the_grammar_refuses_what_is_wrong(wrong: str) -> None:
+    """Otherwise the tests above say nothing."""
+    with pytest.raises(plugin_output.Malformed):
+        plugin_output.parse(wrong)
 
 
 def test_nagios_shows_values_with_their_ranges() -> None:
@@ -276,16 +362,6 @@ def test_nagios_shows_values_with_their_ranges() -> None:
     assert "'loaded/ping_rtt_seconds.p95'=0.2232336s;@0.06:;@0.4:" in first
     assert "'gateway/ping_packet_loss_ratio 192.0.2.1'=0%;;~:1;0;100" in first
     assert "'up/http_upload_throughput_bits_per_second.mean'=37423319.09600001;30000000:;20000000:" in first
-
-
-def alerts(written: str, value: float) -> bool:
-    """Whether a Nagios range raises an alert, as the guidelines define it."""
-    inside = written.startswith("@")
-    low, colon, high = written.removeprefix("@").rpartition(":")
-    start = float("-inf") if low == "~" else float(low) if low else 0.0
-    end = float(high) if high else float("inf")
-    assert colon or not low
-    return (start <= value <= end) is inside
 
 
 @pytest.mark.parametrize(
@@ -298,8 +374,10 @@ def test_a_range_alerts_exactly_where_the_limit_is_breached(expression: str) -> 
 
     required = Expression.parse(expression, "number")
     written = nagios.alert_range(expression, "{packet}", "ping_duplicates")
+    read = plugin_output.parse_range(written)
+    assert read is not None
     for value in (-1.0, 0.0, 1.9, 2.0, 3.0, 4.999, 5.0, 5.001, 9.0):
-        assert alerts(written, value) is not required.holds(value), (expression, written, value)
+        assert read.alerts(value) is not required.holds(value), (expression, written, value)
 
 
 def test_a_set_of_several_values_has_no_range() -> None:
@@ -336,6 +414,6 @@ def test_performance_data_is_bounded() -> None:
     report = sample_reports.report(
         [sample_reports.ping("ping", {f"host-{n}.example": [0.01, 0.02] for n in range(1000)})]
     )
-    first = made("nagios", report).splitlines()[0]
-    assert len(first.encode()) < 5000
-    assert STATUS_LINE.fullmatch(first)
+    text = made("nagios", report)
+    assert len(text.splitlines()[0].encode()) < 5000
+    assert len(plugin_output.parse(text).data) > 20

@@ -128,6 +128,13 @@ def test_what_was_not_measured_has_its_reason() -> None:
     assert "no such device" in gaps
 
 
+def test_a_killed_run_does_not_claim_that_everything_was_measured() -> None:
+    """No steps, and no word of completeness."""
+    text = " ".join(Page(source("nothing")).text.split())
+    assert "Everything that was asked for was measured" not in text
+    assert "everything after it was cut shortthe program was killed" in text
+
+
 def test_hostile_texts_are_escaped_everywhere() -> None:
     """What came from outside never opens a tag, and control characters are gone."""
     text = source("hostile")
@@ -156,3 +163,12 @@ def test_chinese_pages_declare_and_speak_chinese() -> None:
     assert "办公室宽带" in text
     for heading in ("结果", "图表", "未测项及原因", "方法与版本"):
         assert f"<h2>{heading}</h2>" in text
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "not synchronised"), ("zh", "未同步")])
+def test_a_clock_that_nobody_keeps_is_said_to_be_so(language: str, words: str) -> None:
+    """In words a person understands, not as a source of the name none."""
+    report = sample_reports.quick_ping()
+    report.run.clock["source"] = "none"
+    page = html.render(report, View(sample_reports.DEFINITIONS, language))
+    assert words in page

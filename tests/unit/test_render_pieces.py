@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
+from ots.model.report import Error
 from ots.reports import limit
 from ots.reports.chart import instant
 from ots.reports.flow import flow, hanging, wrap
@@ -207,3 +208,11 @@ def test_steps_share_an_axis_if_they_overlap_or_follow_each_other_at_a_like_scal
         times = [t for panel in axis.panels for line in panel.lines for t, _value in line.points]
         assert axis.start <= min(times)
         assert axis.end >= max(times)
+
+
+def test_an_error_says_nothing_twice() -> None:
+    """A message that only repeats the class adds no word."""
+    error = Error(class_="cancelled", phase="transfer", code="cancelled", message="cancelled")
+    assert Reader(View({}, "en")).error(error) == "cancelled (transfer)"
+    error.message = "the operator said so"
+    assert Reader(View({}, "en")).error(error) == "cancelled (transfer): the operator said so"

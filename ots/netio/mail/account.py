@@ -82,7 +82,7 @@ class MailParams(NetworkParams):
         Duration,
         Field(ge=0.05, le=300, description=N_("Longest wait for each answer and each connection.")),
     ] = 10.0
-    user: Annotated[str | None, Field(description=N_("User to log in as, unless the URL names one."))] = None
+    user: Annotated[str | None, Field(description=N_("User to log in as; if not given, the URL's."))] = None
     password: Annotated[Secret | None, Field(description=N_("Password of the user."))] = None
     tls: Annotated[
         TLSMode,

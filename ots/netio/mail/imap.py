@@ -22,6 +22,9 @@ from ots.probe import Context, Failed
 
 INBOX = "INBOX"
 
+_OWN_LOOK_BACK = 50
+"""Messages whose headers are looked through where the server knows no such search."""
+
 _MOST_FOLDERS = 50
 """Folders beside the inbox in which a message is looked for."""
 
@@ -65,6 +68,9 @@ class IMAPMailbox:
         ctx.mark("logged_in")
         await self._capabilities()
         self.facts["idle"] = "IDLE" in dialogue.capabilities
+        if "ID" in dialogue.capabilities:
+            # Some large providers open no folder for who has not said his name (RFC 2971).
+            await dialogue.command('ID ("name" "ots")', "login")
         with connection.heard("inbox"):
             await self._select(INBOX)
 
@@ -231,10 +237,23 @@ class IMAPMailbox:
             return []
         first = max(1, count - LOOK_BACK + 1)
         key = words.quoted(token)
-        answer = await self._dialogue.ask(
+        answer = await self._dialogue.command(
             f"UID SEARCH {first}:* OR HEADER Message-ID {key} SUBJECT {key}", "request", name="SEARCH"
         )
-        return [Found(folder.name, uid, spam=folder.spam) for uid in words.numbers(answer.untagged)[::-1]]
+        if answer.status == "OK":
+            numbers = words.numbers(answer.untagged)
+        else:
+            numbers = await self._look(max(first, count - _OWN_LOOK_BACK + 1), token)
+        return [Found(folder.name, uid, spam=folder.spam) for uid in numbers[::-1]]
+
+    async def _look(self, first: int, token: str) -> list[int]:
+        """The UIDs of a search that the server won't do for us."""
+        self.facts["search"] = "own"
+        answer = await self._dialogue.ask(
+            f"FETCH {first}:* (UID BODY.PEEK[HEADER.FIELDS (SUBJECT MESSAGE-ID)])", "request"
+        )
+        mentioned = [line for line in answer.untagged if token.lower() in line.lower()]
+        return [message.uid for message in words.sized(mentioned)]
 
     async def _others(self) -> list[words.Folder]:
         if self._folders is None:

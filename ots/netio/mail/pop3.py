@@ -13,12 +13,12 @@ import re
 from typing import Literal
 
 from ots.i18n import N_
-from ots.model.outcome import ErrorClass, Phase
 from ots.netio.mail.account import Account
 from ots.netio.mail.connection import GOODBYE, GREETING, Connection, Span
 from ots.netio.mail.dots import Undotted
 from ots.netio.mail.download import Download
 from ots.netio.mail.mailbox import Arrival, Found
+from ots.netio.mail.pop3_dialogue import PIECE, Dialogue, number_in
 from ots.probe import Address, Context, Failed
 
 INBOX = "INBOX"
@@ -28,18 +28,6 @@ LOOK_BACK = 50
 
 _LONGEST_HEADER = 256 << 10
 _MOST_CAPABILITIES = 64 << 10
-_PIECE = 64 << 10
-_CODE = re.compile(r"\[([A-Za-z0-9/_-]+)\]")
-_BY_CODE: dict[str, ErrorClass] = {
-    "AUTH": "auth",
-    "IN-USE": "rejected",
-    "LOGIN-DELAY": "rejected",
-    "SYS/TEMP": "rejected",
-    "SYS/PERM": "rejected",
-}
-"""Response codes of RFC 2449 section 8 and RFC 3206."""
-
-_RETRYABLE = frozenset({"IN-USE", "LOGIN-DELAY", "SYS/TEMP"})
 
 
 class POP3Mailbox:
@@ -52,6 +40,7 @@ class POP3Mailbox:
         self._account = account
         self._address: Address | None = None
         self._connection = Connection(ctx, account)
+        self._dialogue = Dialogue(self._connection)
         self._capabilities: dict[str, str] = {}
         self._logged_in = False
         self._deleting = False
@@ -108,7 +97,7 @@ class POP3Mailbox:
             download.expect(found.size)
         download.ask()
         try:
-            await self._ask(f"RETR {found.number}", "transfer")
+            await self._dialogue.ask(f"RETR {found.number}", "transfer")
             with self._connection.asking("transfer", "RETR"):
                 await self._receive(download)
         except Failed as failure:
@@ -124,7 +113,7 @@ class POP3Mailbox:
         while rest is None:
             lines.until = self._connection.now + self._account.timeout
             try:
-                piece = await lines.content(_PIECE)
+                piece = await lines.content(PIECE)
             except (OSError, EOFError) as error:
                 raise self._connection.broken(error, download) from None
             content, rest = dots.feed(piece)
@@ -135,13 +124,13 @@ class POP3Mailbox:
 
     async def delete(self, found: Found) -> None:
         """Marks it; the server removes it when the session ends with QUIT (RFC 1939 section 6)."""
-        await self._ask(f"DELE {found.number}", "teardown")
+        await self._dialogue.ask(f"DELE {found.number}", "teardown")
         self._deleting = True
 
     async def close(self) -> None:
         try:
             if self._logged_in and self._connection.sound:
-                await self._ask("QUIT", "teardown", timeout=None if self._deleting else GOODBYE)
+                await self._dialogue.ask("QUIT", "teardown", timeout=None if self._deleting else GOODBYE)
         except Failed as failure:
             if self._deleting:
                 raise
@@ -157,6 +146,7 @@ class POP3Mailbox:
         """A new session, which sees what has come meanwhile."""
         await self.close()
         self._connection = Connection(self._ctx, self._account)
+        self._dialogue = Dialogue(self._connection)
         await self._session()
 
     async def _session(self) -> None:
@@ -165,26 +155,26 @@ class POP3Mailbox:
         connection, account = self._connection, self._account
         await connection.dial(self._address)
         with connection.heard("greeting", connection.ready):
-            await self._ask("", "login", name=GREETING)
+            await self._dialogue.ask("", "login", name=GREETING)
         await self._ask_capabilities()
         if account.must_upgrade("STLS" in self._capabilities):
             await self._upgrade()
         await self._log_in()
         self._logged_in = True
         with connection.heard("inbox"):
-            text = await self._ask("STAT", "request")
-        self.messages = self._number(text, 0, "STAT")
+            text = await self._dialogue.ask("STAT", "request")
+        self.messages = number_in(text, 0, "STAT")
 
     async def _ask_capabilities(self) -> None:
         """CAPA, which old servers don't know (RFC 2449)."""
         self._capabilities = {}
         try:
-            await self._ask("CAPA", "login")
+            await self._dialogue.ask("CAPA", "login")
         except Failed as failure:
             if failure.error.class_ != "rejected":
                 raise
             return
-        listed = await self._many("CAPA", "login", _MOST_CAPABILITIES)
+        listed = await self._dialogue.many("CAPA", "login", _MOST_CAPABILITIES)
         for line in listed.decode("ascii", "replace").upper().splitlines():
             name, _, arguments = line.partition(" ")
             self._capabilities[name] = arguments
@@ -192,7 +182,7 @@ class POP3Mailbox:
     async def _upgrade(self) -> None:
         with self._connection.timing("starttls"):
             try:
-                await self._ask("STLS", "tls")
+                await self._dialogue.ask("STLS", "tls")
             except Failed as failure:
                 error = failure.error
                 if error.class_ != "rejected":
@@ -215,10 +205,10 @@ class POP3Mailbox:
         encoded = base64.b64encode(f"\0{account.user}\0{password}".encode()).decode()
         with self._connection.heard("login"):
             if plain:
-                await self._ask(f"AUTH PLAIN {encoded}", "login", hide=(password, encoded))
+                await self._dialogue.ask(f"AUTH PLAIN {encoded}", "login", hide=(password, encoded))
             else:
-                await self._ask(f"USER {account.user}", "login")
-                await self._ask(f"PASS {password}", "login", hide=(password,))
+                await self._dialogue.ask(f"USER {account.user}", "login")
+                await self._dialogue.ask(f"PASS {password}", "login", hide=(password,))
 
     async def _look(self, token: str, above: int) -> list[Found]:
         """The messages numbered above `above` whose subject or Message-ID holds the token, newest first."""
@@ -229,81 +219,17 @@ class POP3Mailbox:
         return found
 
     async def _found(self, number: int) -> Found:
-        text = await self._ask(f"LIST {number}", "request")
-        return Found(INBOX, number, self._number(text, 1, "LIST"))
+        text = await self._dialogue.ask(f"LIST {number}", "request")
+        return Found(INBOX, number, number_in(text, 1, "LIST"))
 
     async def _header(self, number: int) -> bytes:
         try:
-            await self._ask(f"TOP {number} 0", "request")
+            await self._dialogue.ask(f"TOP {number} 0", "request")
         except Failed as failure:
             if failure.error.class_ == "rejected" and "TOP" not in self._capabilities:
                 raise Failed("unsupported", "request", "TOP", failure.error.message) from None
             raise
-        return await self._many("TOP", "request", _LONGEST_HEADER)
-
-    async def _ask(
-        self,
-        command: str,
-        phase: Phase,
-        *,
-        name: str | None = None,
-        hide: tuple[str, ...] = (),
-        timeout: float | None = None,
-    ) -> str:
-        """Sends a command (none, if empty) and returns what follows +OK; `Failed` for anything else.
-
-        `name` stands for the command in messages; `hide` are secrets that a server might repeat.
-        """
-        asked = name or command.partition(" ")[0]
-        with self._connection.asking(phase, asked, timeout=timeout):
-            if command:
-                await self._connection.lines.write(f"{command}\r\n".encode())
-            line = (await self._connection.lines.readline()).decode().rstrip("\n")
-        for secret in filter(None, hide):
-            line = line.replace(secret, "***")
-        status, _, text = line.partition(" ")
-        if status == "+OK":
-            return text
-        if status == "-ERR":
-            raise _refusal(text, phase, asked)
-        raise Failed("protocol", phase, "BAD_RESPONSE", f"{asked}: {line}"[:200])
-
-    async def _many(self, asked: str, phase: Phase, most: int) -> bytes:
-        """The lines of an answer, to the one with a dot alone."""
-        lines, dots, data = self._connection.lines, Undotted(), bytearray()
-        with self._connection.asking(phase, asked):
-            while True:
-                content, rest = dots.feed(await lines.content(_PIECE))
-                data += content
-                if len(data) > most:
-                    text = f"{asked}: an answer of more than {most} bytes"
-                    raise Failed("protocol", phase, "LONG_ANSWER", text)
-                if rest is not None:
-                    lines.give_back(rest)
-                    return bytes(data)
-
-    @staticmethod
-    def _number(text: str, place: int, asked: str) -> int:
-        words = text.split()
-        if len(words) <= place or not re.fullmatch(r"\d{1,10}", words[place]):
-            raise Failed("protocol", "request", "BAD_RESPONSE", f"{asked}: no number in +OK {text}"[:200])
-        return int(words[place])
-
-
-def _refusal(text: str, phase: Phase, asked: str) -> Failed:
-    """The `Failed` of -ERR. In POP3 a refused login says no more than that, if not by a response code."""
-    match = _CODE.match(text)
-    code = match[1].upper() if match else ""
-    login = phase == "login" and asked in ("USER", "PASS", "AUTH")
-    error_class = _BY_CODE.get(code, "auth" if login else "rejected")
-    return Failed(
-        error_class,
-        phase,
-        code or "-ERR",
-        f"{asked}: -ERR {text}".rstrip(),
-        retryable=code in _RETRYABLE,
-        remedy=N_("Check the user and the password.") if error_class == "auth" else None,
-    )
+        return await self._dialogue.many("TOP", "request", _LONGEST_HEADER)
 
 
 def _mentions(header: bytes, token: str) -> bool:

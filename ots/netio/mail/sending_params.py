@@ -9,16 +9,11 @@ from pydantic import Field
 
 from ots.i18n import N_
 from ots.netio.mail.account import Account, MailParams
+from ots.netio.mail.address import MailAddress
 from ots.netio.mail.login import Mechanism
 from ots.netio.mail.message import wire_size
 from ots.probe import Target
 from ots.schema.quantity import Duration, Size
-
-_ADDRESS = (
-    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f.:IPv]{2,50}\])$"
-)
-"""Addresses of RFC 5321 section 4.1.2 without quoted local parts: nothing in them ends a command."""
 
 LARGEST = 50_000_000
 """Bytes of an attachment: more than any provider takes, and it is held in memory a few times over."""
@@ -30,11 +25,13 @@ _ANSWERS = 10
 class SendingParams(MailParams):
     """What to send, from whom, to whom, and how long to wait for what."""
 
-    recipient: Annotated[str, Field(pattern=_ADDRESS, description=N_("Address that the message goes to."))]
+    recipient: Annotated[
+        MailAddress,
+        Field(description=N_("Address that the message goes to."), examples=["probe@mail.example"]),
+    ]
     sender: Annotated[
-        str | None,
+        MailAddress | None,
         Field(
-            pattern=_ADDRESS,
             description=N_("Address that it comes from; the user, if that is one, else the recipient."),
         ),
     ] = None
