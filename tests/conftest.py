@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says how busy the machine is, and pytest-timeout ends what hangs.
+settings.register_profile("ots", deadline=None)
+settings.load_profile("ots")
 
 # Hundreds of tests start `ots` as a user does, whose Python compiles a module once and not each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

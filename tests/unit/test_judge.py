@@ -65,7 +65,7 @@ def test_the_limit_states_what_must_hold(value: float, verdict: str) -> None:
     [({"loss_policy": "conditional"}, "conditional", "pass"), ({}, "infinite", "fail")],
 )
 def test_lost_samples_are_infinitely_late_unless_the_case_says_otherwise(
-    said: dict[str, str], policy: str, verdict: str
+    said: dict[str, Any], policy: str, verdict: str
 ) -> None:
     """Two of twenty lost: the p95 of those that came is fine, the p95 of all never. The result says which."""
     found = delays([0.01] * 18 + [None] * 2, p95=0.01)

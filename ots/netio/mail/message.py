@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import MessageError
-from email.message import EmailMessage
 from email.parser import BytesParser
-from email.policy import default
+from email.policy import compat32
 from email.utils import format_datetime
 from typing import Literal
 
@@ -24,8 +24,12 @@ Flaw = Literal["UNREADABLE", "BODY", "NO_ATTACHMENT", "SHA256"]
 """What is wrong with a message that came: it can't be parsed, its text was changed, the attachment is missing
 or another one."""
 
-_MOST_PARTS = 64
-"""MIME parts that are looked at; ours has two, a mailing list or a scanner may wrap it in a few more."""
+_MOST_MULTIPARTS = 10
+_MOST_BOUNDARIES = 200
+_LONGEST_FIELD = 4096
+"""What a message may hold that came: ours has one multipart of two parts, and others may wrap it in more."""
+
+_CONTENT_FIELD = re.compile(rb"^content-[a-z-]*:[^\n]*(?:\n[ \t][^\n]*)*", re.I | re.M)
 
 FRAMING = 2000
 """Bytes of header and text that a message has at most beside its attachment."""
@@ -98,36 +102,37 @@ def flaw_of(letter: Letter, received: bytes) -> Flaw | None:
 
     Wrapping, another encoding, more headers and a footer below the text are no flaw: servers may do that.
     """
+    if _outlandish(received):
+        return "UNREADABLE"
     try:
-        parts = _parts(received)
-        texts = [part.get_content() for part in parts if part.get_content_type() == "text/plain"]
+        message = BytesParser(policy=compat32).parsebytes(received)
+        parts = [part for part in message.walk() if not part.is_multipart()]
         contents = [
-            part.get_payload(decode=True)
-            for part in parts
-            if part.get_content_type() != "text/plain" and not part.is_multipart()
+            (part.get_content_type() == "text/plain", part.get_payload(decode=True)) for part in parts
         ]
-    except (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError):
+    except (MessageError, LookupError, ValueError, TypeError, RecursionError):
         # The parser of the standard library has more ways to stumble over a hostile message than it names.
         return "UNREADABLE"
-    if not any(_plain(letter.text) in _plain(text) for text in texts if isinstance(text, str)):
+    texts = [content for readable, content in contents if readable and isinstance(content, bytes)]
+    if not any(_plain(letter.text) in _plain(text.decode("ascii", "replace")) for text in texts):
         return "BODY"
     if letter.sha256 is None:
         return None
-    if not contents:
+    attached = [content for readable, content in contents if not readable and isinstance(content, bytes)]
+    if not attached:
         return "NO_ATTACHMENT"
-    found = (hashlib.sha256(content).hexdigest() for content in contents if isinstance(content, bytes))
+    found = (hashlib.sha256(content).hexdigest() for content in attached)
     return None if letter.sha256 in found else "SHA256"
 
 
-def _parts(received: bytes) -> list[EmailMessage]:
-    message = BytesParser(policy=default).parsebytes(received)
-    parts: list[EmailMessage] = []
-    for part in message.walk():
-        if isinstance(part, EmailMessage):
-            parts.append(part)
-        if len(parts) >= _MOST_PARTS:
-            break
-    return parts
+def _outlandish(received: bytes) -> bool:
+    """What no server makes of our message, and what the parser would brood over for minutes: it compares
+    every line with the boundaries of all parts around it."""
+    return (
+        received.lower().count(b"multipart") > _MOST_MULTIPARTS
+        or received.count(b"\n--") > _MOST_BOUNDARIES
+        or any(match.end() - match.start() > _LONGEST_FIELD for match in _CONTENT_FIELD.finditer(received))
+    )
 
 
 def _plain(text: str) -> str:

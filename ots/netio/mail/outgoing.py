@@ -119,8 +119,8 @@ class Outgoing:
         while not hearing.done():
             now = self._clock.monotonic()
             if not gone:
-                self.left = max(self.left or now, now) if unsent(self._sock) else self.left
                 gone = not unsent(self._sock)
+                self.left = self.left if gone else now
             before, waiting = waiting, unacknowledged(self._sock)
             if waiting != before:
                 progress = now

@@ -11,6 +11,7 @@ _MOST_HOPS = 100
 """Received headers that are looked at; servers give a message up as looping long before (section 6.3)."""
 
 _LONGEST_HEADER = 256 << 10
+_LONGEST_STAMP = 100
 
 
 def hop_times(message: bytes) -> list[float | None]:
@@ -34,7 +35,7 @@ def hop_delays(times: list[float | None]) -> list[float | None]:
 
 def _stamp(value: str) -> float | None:
     try:
-        stamp = parsedate_to_datetime(value.rpartition(";")[2].strip())
+        stamp = parsedate_to_datetime(value.rpartition(";")[2].strip()[:_LONGEST_STAMP])
         # "-0000" says that it is UTC, and nothing of where the server stands (RFC 5322 section 3.3).
         return (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
