@@ -218,7 +218,7 @@ seen = []
 sys.addaudithook(lambda event, args: seen.append((event, str(args[0] if args else ""))))
 from ots.reports import pdf
 from ots.reports.format import View
-from tests.unit import sample_pages, sample_reports
+from tests.unit import sample_reports
 report = sample_reports.hostile()
 report.steps[0].log[0].text = "<img src=file:///etc/hostname><link rel=stylesheet href=http://192.0.2.1/>"
 pdf.setter("en")
