@@ -22,7 +22,7 @@ PAGE_TOLERANCE_SECONDS = {
     "dns": 0.002,
     "connect": 0.001,
     "tls": 0.015,
-    "wait": 0.002,
+    "wait": 0.005,
     "first byte": 0.010,
     "total": 0.010,
 }

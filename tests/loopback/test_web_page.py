@@ -154,14 +154,14 @@ def test_phases_add_up_and_lie_where_they_were(tmp_path: Path, nginx: Nginx) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["nginx", "caddy-tls", "nginx-tls-away"])
 async def test_phases_agree_with_curl(where: str, nginx: Nginx, caddy: Caddy, ca: Authority) -> None:
-    """Lookup, connect, TLS, first byte, total of a document: lower quartiles of tries taken in turn.
+    """Lookup, connect, TLS, first byte, total of a document: the shortest of tries taken in turn.
 
     curl answers `localhost` itself: of the lookup, what differs is the work of the system's resolver.
     """
     curl = require("curl")
     if where == "nginx-tls-away":
         async with distant(nginx.tls_port, 0.010) as port:
-            await _compare(curl, f"https://localhost:{port}/1k", ca, 9)
+            await _compare(curl, f"https://localhost:{port}/1k", ca, 15)
     else:
         await _compare(curl, f"{nginx.url if where == 'nginx' else caddy.tls_url}/1k", ca, 21)
 
@@ -189,7 +189,7 @@ async def _compare(curl: str, url: str, ca: Authority, tries: int) -> None:
         for name, seconds in seen.items():
             theirs.setdefault(name, []).append(seconds)
     for name, tolerance in PAGE_TOLERANCE_SECONDS.items():
-        differ = disagreement(ours[name], theirs[name], tolerance)
+        differ = disagreement([min(ours[name])], [min(theirs[name])], tolerance)
         assert not differ, f"{name}: {differ}"
 
 
