@@ -344,7 +344,10 @@ class Context(Protocol):
         ...
 
     def progress(self, fraction: float | None, text: str = "") -> None:
-        """Shows how far it is (0..1, None: unknown). Cheap; the engine limits the rate."""
+        """Shows how far it is (0..1, None: unknown). Cheap; the engine limits the rate.
+
+        The first line of `text` stands beside the bar, further lines below it.
+        """
         ...
 
     def secret(self, reference: str) -> str:

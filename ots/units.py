@@ -255,13 +255,18 @@ def display(value: float, unit: str, *, key: str = "", bound: float | None = Non
     dimension = dimension_of(unit, key)
     if dimension == "duration" and abs(value) >= 60 and bound is None:
         return _clock_time(value)
-    name, factor = _scale(value, dimension)
+    name, factor = ("B", Decimal(1)) if counted_in_bytes(key) else _scale(value, dimension)
     scaled = Decimal(repr(float(value))) / factor
     for digits in range(3, 18):
         text = _significant(scaled, digits)
         if bound is None or _side(float(Decimal(text) * factor), bound) == _side(value, bound):
             break
     return f"{text} {name}".rstrip()
+
+
+def counted_in_bytes(key: str) -> bool:
+    """Whether people say this size in bytes, however large: an MTU is 1500 B, never 1.5 kB."""
+    return key.endswith("_mtu_bytes")
 
 
 def _scale(value: float, dimension: Dimension) -> tuple[str, Decimal]:

@@ -19,7 +19,11 @@ Definition = Mapping[str, str]
 _HOW_MUCH = frozenset({"count", "sweep_count", "sweep_rate", "resolve_timeout"})
 _FROM_WHERE = frozenset({"interface", "source", "ca_file", "proxy_user", "proxy_password"})
 _CIRCUMSTANCES = frozenset(
-    {"address", "mailbox_address", "server", "proxy_source", "stop_reason", "steady", "left_behind"}
+    {
+        *("address", "server", "proxy_source", "stop_reason", "steady"),
+        *("mailbox_address", "left_behind"),
+        *("refused", "persists_to_end", "mtu_told_by", "mtu_black_hole"),
+    }
 )
 """Texts of a method that a run may find otherwise without measuring something else."""
 

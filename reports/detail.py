@@ -11,6 +11,7 @@ from ots.model.report import Step, ThresholdResult
 from ots.reports import facts, words
 from ots.reports.colours import STYLES
 from ots.reports.flow import flow, hanging, wrap
+from ots.reports.path import is_of_a_hop, lines_of, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import scale, span
 from ots.reports.reading import (
@@ -51,8 +52,9 @@ def detail(step: Step, reader: Reader, width: int) -> list[Text]:
     for target, metrics in list(groups.items())[:_MOST_TARGETS]:
         if len(groups) > 1:
             lines.append(Text(target or reader.words.gettext("all together"), "bold"))
-        lines += _block(metrics, reader, width)
+        lines += _block([metric for metric in metrics if not is_of_a_hop(metric.labels)], reader, width)
         lines += _samples(step, target, reader, width, only=len(groups) == 1)
+        lines += _path(step, target, reader, width)
     if len(groups) > _MOST_TARGETS:
         more = reader.words.gettext("{n} more targets: see the report as HTML or JSON")
         lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
@@ -166,6 +168,12 @@ def _samples(step: Step, target: str, reader: Reader, width: int, *, only: bool)
         if only or plain(series.labels.get("target", "")) == target:
             lines += _sparkline(series, reader, width - _MARGIN)
     return [Text(" " * _MARGIN) + line for line in lines]
+
+
+def _path(step: Step, target: str, reader: Reader, width: int) -> list[Text]:
+    tables = [table for table in paths_of(step, reader) if table.target == target]
+    rows = [line for table in tables for line in lines_of(table, width - _MARGIN)]
+    return [Text(" " * _MARGIN) + line for line in rows]
 
 
 def _sparkline(series: Series, reader: Reader, width: int) -> list[Text]:

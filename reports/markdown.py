@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ots.model.report import Report, Step, ThresholdResult
 from ots.reports import attachment, limit, words
 from ots.reports.format import Format, View
+from ots.reports.path import is_of_a_hop, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, span
 from ots.reports.reading import Reader, decisive_judgement
@@ -33,6 +34,11 @@ def render(report: Report, view: View) -> str:
         rows = [_step(step, report, reader) for step in report.steps]
         head = ["", _("Step"), _("Probe"), _("Targets"), _("Result")]
         blocks += [f"## {_('Steps')}", _table(head, rows)]
+    for step in report.steps:
+        for path in paths_of(step, reader):
+            blocks.append(f"## {_('Path')} {escaped(path.step)}: {escaped(path.target)}")
+            blocks.append(_table([escaped(name) for name in path.head], [row.cells for row in path.rows]))
+            blocks += [escaped(note) for note in path.notes]
     missing = _missing(report, reader)
     blocks.append(f"## {_('What was not measured')}")
     blocks.append("\n".join(f"- {item}" for item in missing) if missing else _("Nothing was left out."))
@@ -117,6 +123,8 @@ def _missing(report: Report, reader: Reader) -> list[str]:
             told.append(f"{escaped(step.key)}: {escaped(reasons) or reader.words.verdict(step.verdict)}")
             continue
         for metric in reader.declared(step.metrics):
+            if is_of_a_hop(metric.labels):
+                continue
             if metric.stats and all(value is None for value in metric.stats.values()):
                 reason = next(iter(metric.nulls.values()), "not_measured")
                 name = f"{step.key}: {reader.title(metric.key)}"

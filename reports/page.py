@@ -15,6 +15,7 @@ from ots.reports.page_charts import Chart, charts_of
 from ots.reports.page_details import Fact, StepDetail, detail_of, given
 from ots.reports.page_results import StepRows, rows_of
 from ots.reports.panels import axes
+from ots.reports.path import PathTable, is_of_a_hop, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import duration, shown
 from ots.reports.reading import Reader
@@ -55,6 +56,7 @@ class Page:
     when: Sequence[Fact]
     where: Sequence[Fact]
     steps: Sequence[StepRows]
+    paths: Sequence[PathTable]
     charts: Sequence[Sequence[Chart]]
     page_loads: Sequence[PageLoads]
     phases: Sequence[tuple[str, str]]
@@ -81,6 +83,7 @@ def page_of(report: Report, reader: Reader, artifacts: Mapping[str, bytes]) -> P
         when=_when(report, reader),
         where=_where(report, reader),
         steps=[rows_of(step, reader) for step in report.steps],
+        paths=[table for step in report.steps for table in paths_of(step, reader)],
         charts=[charts_of(axis, reader) for axis in axes(report, reader)],
         page_loads=page_loads(report, artifacts, reader),
         phases=legend(reader),
@@ -201,7 +204,7 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
             )
             gaps.append(Gap(plain(step.key), _("the whole step"), reason))
         for metric in step.metrics:
-            for name, why_not in metric.nulls.items():
+            for name, why_not in {} if is_of_a_hop(metric.labels) else metric.nulls.items():
                 stat = reader.words.of(words.STATS, name.removeprefix("stats."))
                 what = f"{reader.title(metric.key)} {stat}"
                 gaps.append(Gap(plain(step.key), what, reader.reason(why_not)))

@@ -9,6 +9,7 @@ from ots.model.metric import Metric, Series
 from ots.model.outcome import Verdict
 from ots.model.report import Step
 from ots.reports import facts, words
+from ots.reports.path import is_of_a_hop
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, scale
 from ots.reports.reading import Reader, numbers_of, stats_in_order
@@ -82,7 +83,11 @@ def detail_of(step: Step, reader: Reader) -> StepDetail:
         probe=f"{plain(step.probe)} v{step.probe_version}",
         verdict=step.verdict,
         facts=known,
-        figures=[_figures(metric, reader) for metric in reader.declared(step.metrics)],
+        figures=[
+            _figures(metric, reader)
+            for metric in reader.declared(step.metrics)
+            if not is_of_a_hop(metric.labels)
+        ],
         attempts=[
             (
                 str(attempt.index + 1),

@@ -9,6 +9,7 @@ from typing import Literal
 from ots.model.metric import Series
 from ots.model.report import Report, Step
 from ots.reports import limit
+from ots.reports.path import is_of_a_hop
 from ots.reports.plain import plain
 from ots.reports.reading import Reader, is_numeric
 
@@ -95,7 +96,11 @@ def _belongs(axis: Axis, start: float, end: float) -> bool:
 
 
 def _panels(step: Step, reader: Reader) -> list[Panel]:
-    drawable = [series for series in step.series if is_numeric(series) and len(series.v) >= FEWEST]
+    drawable = [
+        series
+        for series in step.series
+        if is_numeric(series) and len(series.v) >= FEWEST and not is_of_a_hop(series.labels)
+    ]
     groups: dict[tuple[str, str], list[Series]] = {}
     for series in reader.in_order(drawable):
         groups.setdefault((series.key, series.labels.get("direction", "")), []).append(series)

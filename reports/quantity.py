@@ -40,6 +40,8 @@ def scale(values: Iterable[float], unit: str, key: str = "") -> Scale:
     """One scale for all values, such that the first one that is not zero keeps three significant digits."""
     numbers = [abs(value) for value in values]
     reference = next((number for number in numbers if number), 0.0)
+    if units.counted_in_bytes(key):
+        return Scale(1.0, "B", 0)
     dimension = units.dimension_of(unit, key)
     steps = _STEPS.get(dimension, ((1.0, units.base(dimension)),))
     factor, name = next((step for step in steps if reference >= step[0] * 0.9995), steps[-1])

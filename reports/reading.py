@@ -297,8 +297,11 @@ def flags_of(step: Step) -> list[str]:
 
 
 def main_series(reader: Reader, step: Step) -> list[Series]:
-    """The series of the first declared metric that was sampled at least twice; all may have been lost."""
-    several = [series for series in step.series if len(series.v) > 1]
+    """The series of the first declared metric that was sampled at least twice; all may have been lost.
+
+    A single hop's stands in the table of the path.
+    """
+    several = [series for series in step.series if len(series.v) > 1 and "hop" not in series.labels]
     sampled = reader.in_order([each for each in several if is_numeric(each) or not any_present(each)])
     return [series for series in sampled if series.key == sampled[0].key]
 

@@ -163,6 +163,8 @@ REASONS = {
     "too_soon": N_("too soon to tell"),
     "not_synchronised": N_("not synchronised"),
     "unreadable": N_("not readable ({step})"),
+    "not_reached": N_("not reached"),
+    "no_lookups": N_("addresses are not looked up anywhere"),
 }
 """Reasons that recur; any other reason is shown as it was written."""
 
@@ -191,6 +193,8 @@ LABELS = {
     "family": N_("family"),
     "server": N_("server"),
     "segment": N_("segment"),
+    "hop": N_("hop"),
+    "address": N_("address"),
     "down": N_("down"),
     "up": N_("up"),
 }
@@ -217,8 +221,11 @@ FACTS = {
     "first_interim": N_("first interim answer"),
     "gateway": N_("gateway"),
     "http_version": N_("HTTP version"),
+    "flow": N_("flow"),
     "interface": N_("interface"),
+    "interface_mtu": N_("MTU of the interface"),
     "interval": N_("interval"),
+    "jump": N_("jump"),
     "link": N_("link"),
     "load_1m": N_("load over 1 min"),
     "loop_lag_max": N_("event loop late by at most"),
@@ -226,6 +233,7 @@ FACTS = {
     "mailbox_address": N_("mailbox address"),
     "mailbox_auth": N_("mailbox log-in"),
     "mailbox_tls": N_("mailbox TLS"),
+    "max_hops": N_("hops at most"),
     "max_resources": N_("most resources"),
     "max_size": N_("largest size"),
     "memory_available": N_("memory free"),
@@ -237,6 +245,7 @@ FACTS = {
     "port": N_("port"),
     "process_cpu": N_("CPU of this process"),
     "protocol": N_("protocol"),
+    "probes": N_("probes"),
     "proxy": N_("proxy"),
     "requests": N_("requests"),
     "resolution": N_("resolution"),
@@ -287,6 +296,7 @@ STATE_WORDS = {
     "light mode": N_("value: light mode"),
     "explicit": N_("value: explicit"),
     "none": N_("value: none"),
+    "constant": N_("value: constant"),
     "auto": N_("value: auto"),
 }
 """Values of states and of facts about the method that recur. In English they stand for themselves; their

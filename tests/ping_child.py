@@ -1,5 +1,5 @@
-"""Runs the ping probe in a process of its own, so that a test can put it into a network namespace or take its
-rights away: `python -m tests.ping_child '{"targets": [...], "params": {...}}'` prints one JSON document."""
+"""Runs ping or trace in a process of its own, so that a test can put it into a network namespace or take its
+rights away: `python -m tests.ping_child '[{"targets": […], "params": {…}}]'` prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from ots.probe import AttemptData
-from ots.probes.ping import Ping
+from ots.registry import kinds
 from tests.recording import record
 
 
@@ -41,6 +41,7 @@ def _plain(attempt: AttemptData) -> dict[str, Any]:
             {
                 "key": key,
                 "labels": dict(labels),
+                "t": [s.t for s in samples],
                 "v": [s.value for s in samples],
                 "why": [s.reason for s in samples],
             }
@@ -49,10 +50,10 @@ def _plain(attempt: AttemptData) -> dict[str, Any]:
     }
 
 
-async def _main(spec: dict[str, Any]) -> dict[str, Any]:
-    before = _sockets()
+async def _run(spec: dict[str, Any]) -> dict[str, Any]:
+    probe = kinds()[spec.get("probe", "ping")]
     recording = await record(
-        Ping(),
+        probe,
         spec["targets"],
         spec.get("params"),
         cancel_after=spec.get("cancel_after"),
@@ -63,11 +64,20 @@ async def _main(spec: dict[str, Any]) -> dict[str, Any]:
         "metrics": msgspec.to_builtins(recording.metrics()),
         "log": [line.text for line in recording.log.lines],
         "artifacts": {name: data.decode() for name, data in recording.artifacts.items()},
-        "missing": [requirement.missing() for requirement in Ping.requires],
+        "missing": [requirement.missing() for requirement in probe.requires],
+    }
+
+
+async def _main(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All at the same time; what is left behind counts for all of them."""
+    before = _sockets()
+    documents = await asyncio.gather(*(_run(spec) for spec in specs))
+    left = {
         "sockets_left": _sockets() - before,
         "children_left": len(psutil.Process().children()),
         "threads_left": threading.active_count() - 1,
     }
+    return [document | left for document in documents]
 
 
 if __name__ == "__main__":

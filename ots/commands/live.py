@@ -1,11 +1,14 @@
-"""What a person sees while a run goes on: one line for each running step, on stderr, gone when it ends."""
+"""What a person sees while a run goes on, on stderr, gone when it ends: a line for each running step, and
+below it what a probe shows beyond that line (the hops of a trace)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ots.commands.output import is_interactive
 from ots.engine.planner import Plan, PlannedStep
@@ -13,11 +16,21 @@ from ots.i18n import _
 from ots.model.report import Report, Step
 
 
+class _Bars(Progress):
+    """Progress bars; what a step says beyond one line stands below them, as it is."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields.get("below"):
+                yield Text(task.fields["below"], no_wrap=True, overflow="ellipsis")
+
+
 class LiveView:
     """A watcher that draws progress bars; silent when nobody watches the terminal."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
+        self._progress = _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TimeElapsedColumn(),
@@ -54,8 +67,13 @@ class LiveView:
     def progress(self, planned: PlannedStep, fraction: float | None, text: str) -> None:
         if planned.position in self._tasks:
             total = None if fraction is None else 1.0
+            beside, _newline, below = text.partition("\n")
             self._progress.update(
-                self._tasks[planned.position], total=total, completed=fraction or 0.0, text=text
+                self._tasks[planned.position],
+                total=total,
+                completed=fraction or 0.0,
+                text=beside,
+                below=below,
             )
 
     def waiting(self, planned: PlannedStep, lock: str, holder: int | None) -> None:

@@ -110,12 +110,11 @@ def _matching(threshold: Threshold, metrics: Sequence[Metric]) -> list[Metric]:
 
 
 def _samples(metric: Metric, series: Sequence[Series]) -> list[Value | None]:
-    return [
-        value
-        for column in series
-        if column.key == metric.key and column.labels.items() <= metric.labels.items()
-        for value in column.v
-    ]
+    """The samples behind a metric: those with its very labels, else those of what it is a part of."""
+    own = [column for column in series if column.key == metric.key]
+    exact = [column for column in own if column.labels == metric.labels]
+    whole = [column for column in own if column.labels.items() <= metric.labels.items()]
+    return [value for column in exact or whole for value in column.v]
 
 
 def _judge_one(

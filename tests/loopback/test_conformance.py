@@ -69,6 +69,7 @@ BESIDE = {
     "mail_send": {"smtp", "tcp"},
     "mail_fetch": {"imap", "pop3", "tcp"},
     "mail_delivery": {"smtp", "imap", "pop3", "tcp"},
+    "trace": {"path"},
 }
 """First words of a kind's keys that are not the kind's own."""
 

@@ -158,6 +158,12 @@ def test_display(value: float, unit: str, text: str) -> None:
     assert units.display(value, unit) == text
 
 
+def test_an_mtu_is_said_in_bytes() -> None:
+    """1500 B, never 1.5 kB."""
+    assert units.display(1500, "By", key="path_mtu_bytes") == "1500 B"
+    assert units.display(1500, "By", key="http_content_bytes") == "1.5 kB"
+
+
 @given(
     bound=st.floats(min_value=1e-6, max_value=1e9),
     distance=st.floats(min_value=-1e-3, max_value=1e-3),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ots.engine.verdict import judge_step, success_holds
+from ots.engine.verdict import judge, judge_step, success_holds
+from ots.model.metric import MetricDef, Series
 from ots.model.outcome import Verdict, outcome_of, roll_up_outcomes, worst
 from ots.model.report import ThresholdResult
+from ots.schema.threshold import Threshold, ThresholdWritten, understand
+from ots.stats.summary import of_samples
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,29 @@ def test_a_failure_that_was_expected_passes() -> None:
     """`expect: failure` turns the meaning round, in both directions."""
     assert judge_step("failure", ["failure"], required="all", expect="failure", thresholds=[])[0] == "pass"
     assert judge_step("success", ["success"], required="all", expect="failure", thresholds=[])[0] == "fail"
+
+
+def test_a_limit_on_a_part_takes_the_samples_of_that_part() -> None:
+    """Of a path's samples those of the hop, lost ones too, and not the destination's beside them."""
+    definition = MetricDef("trace_hop_rtt_seconds", "s", "sample", "", "", ("median", "max"))
+    hop = {"target": "h", "hop": "1", "address": "192.0.2.1"}
+    metrics = [
+        of_samples(definition, [0.5] * 4, labels={"target": "h"}),
+        of_samples(definition, [0.01, 0.02, 0.03, None], labels=hop),
+    ]
+    series = [
+        Series(key=definition.key, labels={"target": "h"}, t=[0.0] * 4, v=[0.5] * 4, a=[0] * 4),
+        Series(key=definition.key, labels=hop, t=[0.0] * 4, v=[0.01, 0.02, 0.03, None], a=[0] * 4),
+    ]
+
+    def judged(**more: object) -> tuple[object, Verdict]:
+        written = ThresholdWritten.model_validate(
+            {"metric": definition.key, "stat": "median", "fail": "< 100 ms", **more}
+        )
+        threshold = understand(written, [definition])
+        assert isinstance(threshold, Threshold)
+        result = judge(threshold, metrics, series, "success")
+        return result.value, result.verdict
+
+    assert judged() == (0.5, "fail")
+    assert judged(where={"hop": "1"}, loss_policy="infinite") == (pytest.approx(0.025), "pass")

@@ -29,8 +29,9 @@ from typing import Literal
 from ots.clock import Clock
 from ots.i18n import N_
 from ots.netio.errors import classify
+from ots.netio.icmp.errqueue import Quoted, Sent
 from ots.netio.icmp.packet import Echo, EchoCodec
-from ots.netio.icmp.sockets import ICMPSocket, Quoted, Received, Sent
+from ots.netio.icmp.sockets import ICMPSocket, Received
 from ots.netio.icmp.stream import Deliver, Due, Event, Extra, Refusal, Settled
 from ots.netio.stamps import Placement
 from ots.probe import Address, Failed
@@ -207,7 +208,7 @@ class EchoSession:
             if error.errno in (errno.ENOBUFS, errno.EAGAIN) and waited < self._timeout:
                 time.sleep(_SEND_RETRY)
                 return False
-            failure = _send_failure(error)
+            failure = send_failure(error)
             self._events.append(
                 Settled(
                     due.destination,
@@ -364,7 +365,7 @@ class EchoSession:
         )
 
 
-def _send_failure(error: OSError) -> Failed:
+def send_failure(error: OSError) -> Failed:
     """What it means that the kernel refused to send."""
     code = errno.errorcode.get(error.errno or 0, "OSError")
     if error.errno == errno.EMSGSIZE:

@@ -23,6 +23,17 @@ from icmplib import ICMPSocketError, ICMPv4Socket, ICMPv6Socket, SocketPermissio
 
 from ots.i18n import N_
 from ots.netio.errors import classify
+from ots.netio.icmp.errqueue import (
+    ANCILLARY_BYTES,
+    IP_RECVERR,
+    IPV6_RECVERR,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPNS,
+    Quoted,
+    Sent,
+    error_queue,
+    seconds,
+)
 from ots.netio.icmp.packet import ECHO_REPLY, ERRORS
 from ots.probe import Failed
 
@@ -36,27 +47,19 @@ REMEDY = N_(
 # Linux numbers that the socket module does not name (asm-generic/socket.h, linux/in.h, linux/in6.h,
 # linux/icmp.h, linux/icmpv6.h, linux/errqueue.h, linux/net_tstamp.h).
 _SO_RCVBUFFORCE = 33
-_SO_TIMESTAMPNS = 35
-_SO_TIMESTAMPING = 37
 _SOL_RAW = 255
 _ICMP_FILTER = 1
 _ICMP6_FILTER = 1
 _IP_MTU_DISCOVER = 10
-_IP_RECVERR = 11
 _IP_RECVTTL = 12
 _IPV6_MTU_DISCOVER = 23
-_IPV6_RECVERR = 25
 _PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
-_ORIGIN_LOCAL, _ORIGIN_TIMESTAMPING = 1, 4
 _SOFTWARE, _OPT_ID, _TX_SCHED, _OPT_TSONLY = 1 << 4, 1 << 7, 1 << 8, 1 << 11
 _STAMP_SENDING = _TX_SCHED | _SOFTWARE | _OPT_ID | _OPT_TSONLY
 """Stamp where the packet enters the interface's queue, so that the time spent in that queue counts: with the
 driver's own stamp (TX_SOFTWARE) a queue filled by an upload on this machine would vanish from the delay."""
 
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_TIMESPEC = {16: struct.Struct("=qq"), 8: struct.Struct("=ii")}
 _RECEIVE_BUFFER = 8 << 20
-_ANCILLARY_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +81,6 @@ class Received:
     ttl: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Quoted:
-    """An ICMP error from a datagram socket's error queue, with the request that it quotes."""
-
-    packet: bytes
-    type: int
-    code: int
-    offender: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The kernel's transmit stamp (wall clock) of the packet that was the `index`-th on this socket."""
-
-    index: int
-    stamp: float
-
-
 class ICMPSocket:
     """One non-blocking ICMP socket of one family; close it, or use it as a context manager."""
 
@@ -113,15 +98,15 @@ class ICMPSocket:
         self.socket: socket.socket = self._owner.sock
         self.socket.setblocking(False)
         self._level = socket.IPPROTO_IP if family == "4" else socket.IPPROTO_IPV6
-        self.kernel_receive_stamps = self._try(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self.kernel_send_stamps = self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDING)
+        self.kernel_receive_stamps = self._try(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.kernel_send_stamps = self._try(socket.SOL_SOCKET, SO_TIMESTAMPING, _STAMP_SENDING)
         if not self._try(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER):
             self._try(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._ask_for_hop_limit()
         if kind == "raw":
             self._filter()
         else:
-            self._try(self._level, _IP_RECVERR if family == "4" else _IPV6_RECVERR, 1)
+            self._try(self._level, IP_RECVERR if family == "4" else IPV6_RECVERR, 1)
 
     def __enter__(self) -> ICMPSocket:
         return self
@@ -160,20 +145,20 @@ class ICMPSocket:
     def restart_stamps(self) -> None:
         """Counts sent packets from 0 again: a send that failed may or may not have been counted."""
         if self.kernel_send_stamps:
-            self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
-            self._try(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDING)
+            self._try(socket.SOL_SOCKET, SO_TIMESTAMPING, 0)
+            self._try(socket.SOL_SOCKET, SO_TIMESTAMPING, _STAMP_SENDING)
 
     def receive(self) -> Iterator[Received]:
         """All packets that wait; an error that the kernel reports here instead stands in `errors()` too."""
         while True:
             try:
-                packet, ancillary, _, address = self.socket.recvmsg(65535 + 60, _ANCILLARY_BYTES)
+                packet, ancillary, _, address = self.socket.recvmsg(65535 + 60, ANCILLARY_BYTES)
             except OSError:
                 return
             stamp = ttl = None
             for level, kind, data in ancillary:
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-                    stamp = _seconds(data)
+                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+                    stamp = seconds(data)
                 elif (
                     level == self._level and kind in (socket.IP_TTL, socket.IPV6_HOPLIMIT) and len(data) >= 4
                 ):
@@ -182,25 +167,11 @@ class ICMPSocket:
 
     def errors(self) -> Iterator[Quoted | Sent]:
         """All that waits in the error queue: transmit stamps, and ICMP errors on a datagram socket."""
-        while True:
-            try:
-                packet, ancillary, _, _ = self.socket.recvmsg(65535, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE)
-            except OSError:
-                return
-            stamp = report = None
-            for level, kind, data in ancillary:
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
-                    stamp = _seconds(data[: len(data) // 3])
-                elif level == self._level and kind in (_IP_RECVERR, _IPV6_RECVERR):
-                    report = data
-            if report is None or len(report) < _EXTENDED_ERROR.size:
-                continue
-            _, origin, kind, code, _, _, index = _EXTENDED_ERROR.unpack_from(report)
-            if origin == _ORIGIN_TIMESTAMPING:
-                if stamp:
-                    yield Sent(index, stamp)
-            elif origin != _ORIGIN_LOCAL:
-                yield Quoted(packet, kind, code, _offender(report[_EXTENDED_ERROR.size :]))
+        return error_queue(self.socket)
+
+    def ask_for(self, level: int, option: int) -> bool:
+        """Switches an option on that the measurement can do without; says whether the system has it."""
+        return self._try(level, option, 1)
 
     def _ask_for_hop_limit(self) -> None:
         option = _IP_RECVTTL if self.family == "4" else socket.IPV6_RECVHOPLIMIT
@@ -278,22 +249,3 @@ def gains_rights(program: str) -> bool:
     if os.stat(program).st_mode & stat.S_ISUID:
         return True
     return sys.platform == "linux" and "security.capability" in os.listxattr(program)
-
-
-def _seconds(data: bytes) -> float | None:
-    """A timespec as seconds; None if it is empty or of unknown size."""
-    layout = _TIMESPEC.get(len(data))
-    if layout is None:
-        return None
-    seconds, nanoseconds = layout.unpack(data)
-    return seconds + nanoseconds * 1e-9 if seconds else None
-
-
-def _offender(sockaddr: bytes) -> str:
-    """The address of the machine that sent an error (the kernel puts it behind the error's fields)."""
-    family = int.from_bytes(sockaddr[:2], sys.byteorder)
-    if len(sockaddr) >= 8 and family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, sockaddr[4:8])
-    if len(sockaddr) >= 24 and family == socket.AF_INET6:
-        return socket.inet_ntop(socket.AF_INET6, sockaddr[8:24])
-    return ""

@@ -1,0 +1,1 @@
+"""A network of known make: is the number right?"""
