@@ -14,6 +14,9 @@ from ots.netio.web.page import Page
 from ots.probe import AttemptData, Context, Failed
 from ots.stats import service, summary
 
+BEGIN = "load_start"
+"""Trigger point: from here on everything is the page's."""
+
 _HAR, _ETSI, _TIMING = "HAR 1.2", "ETSI TS 102 250-2 §6.8", "W3C Resource Timing"
 _PAGE_STATS = ("median", "min", "mean", "p75", "p95", "p99", "max", "stddev")
 
@@ -281,7 +284,7 @@ def summarise(attempts: Sequence[AttemptData]) -> list[Metric]:
         metrics += service.kpis(
             "web",
             [
-                service.Access(attempt.outcome, attempt.t, attempt.triggers, _content_bytes(attempt))
+                service.Access(attempt.outcome, _begin(attempt), attempt.triggers, _content_bytes(attempt))
                 for attempt in pool.attempts
             ],
             labels={"target": pool.target},
@@ -306,6 +309,11 @@ def _server_timings(pool: Pool) -> Iterator[Metric]:
             method=pool.method,
             flags=pool.flags,
         )
+
+
+def _begin(attempt: AttemptData) -> float:
+    """T0. Reading the machine's trusted authorities, which comes before, is no part of the service."""
+    return attempt.triggers.get(BEGIN, attempt.t)
 
 
 def _content_bytes(attempt: AttemptData) -> int | None:

@@ -167,6 +167,7 @@ class _Load:
 
     async def run(self) -> None:
         failure: Failed | None = Failed("cancelled", "transfer", "UNFINISHED")
+        self._ctx.mark(published.BEGIN, t=self._page.start)
         try:
             failure = await self._loaded()
             failure = await self._verified(failure)
@@ -261,6 +262,9 @@ class _Load:
             connections_per_host=self._params.connections,
             page_timeout=self._params.page_timeout,
         )
+        address = self._way.addresses.get(self._url.host or "")
+        if address is not None:
+            ctx.method(address=address.ip, family=address.family)
         published.record(ctx, page, failure)
         if self._fetcher.exchanges:
             self._keep_archive(failure)

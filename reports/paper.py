@@ -15,6 +15,7 @@ from ots.reports.page import Page
 from ots.reports.page_charts import Chart
 from ots.reports.page_details import Fact, StepDetail
 from ots.reports.page_results import Row, StepRows
+from ots.reports.waterfall import PageLoads, Waterfall
 from ots.reports.words import Words
 
 MOST_ROWS_OF_A_STEP = 60
@@ -26,6 +27,9 @@ MOST_STEPS = 150
 """Steps with their details; their results are all there."""
 MOST_DRAWINGS = 100
 MOST_GAPS = 200
+MOST_WATERFALLS = 12
+MOST_REQUESTS = 30
+"""Rows of one waterfall."""
 
 _TELLING = ("fail", "error", "warn")
 
@@ -44,6 +48,7 @@ def on_paper(page: Page, words: Words) -> Page:
         page,
         steps=_shorter_results(page.steps, words),
         charts=_drawn(page.charts),
+        page_loads=_shorter_loads(page.page_loads, words),
         details=_shorter_details(page.details[:MOST_STEPS], words),
         gaps=page.gaps[:MOST_GAPS],
         versions=[*page.versions, *said],
@@ -59,6 +64,27 @@ def _drawn(charts: Sequence[Sequence[Chart]]) -> list[list[Chart]]:
         if shown:
             drawn.append(shown)
     return drawn
+
+
+def _shorter_loads(loads: Sequence[PageLoads], words: Words) -> list[PageLoads]:
+    """The first waterfalls with their first requests."""
+    shorter = []
+    left = MOST_WATERFALLS
+    for step in loads:
+        drawn = [_shorter_load(waterfall, words) for waterfall in step.waterfalls[:left]]
+        left -= len(drawn)
+        notes = list(step.notes)
+        if len(drawn) < len(step.waterfalls):
+            notes.append(_cut(len(drawn), len(step.waterfalls), words))
+        shorter.append(replace(step, waterfalls=drawn, notes=notes))
+    return shorter
+
+
+def _shorter_load(waterfall: Waterfall, words: Words) -> Waterfall:
+    if len(waterfall.rows) <= MOST_REQUESTS:
+        return waterfall
+    note = _cut(MOST_REQUESTS, len(waterfall.rows), words)
+    return replace(waterfall, rows=waterfall.rows[:MOST_REQUESTS], note=f"{note} {waterfall.note}".rstrip())
 
 
 def _shorter_results(steps: Sequence[StepRows], words: Words) -> list[StepRows]:

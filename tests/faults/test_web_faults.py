@@ -457,6 +457,25 @@ async def test_the_data_budget_ends_a_page() -> None:
     assert made.only.outcome == "invalid"
 
 
+async def test_a_redirect_whose_body_never_ends() -> None:
+    """Where it leads is known: nobody waits for its body, and its connection is not used again."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            head = await request(reader)
+            if b"GET / " in head:
+                writer.write(
+                    b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 10000000000\r\n\r\nx"
+                )
+                return
+            writer.write(answer("here"))
+
+    made = await against(script)
+    assert made.only.error is None
+    assert made.only.method["connections"] == 2
+    assert value(made, "page_seconds") < 0.3
+
+
 async def test_a_server_that_closes_after_every_answer() -> None:
     """No connection is used twice, and each is counted with its phases."""
     more = "Connection: close\r\n"

@@ -112,6 +112,7 @@ async def test_everything_that_is_named_comes_once(
     assert value(made, "status_code") == "200"
     assert value(made, "ttfb_seconds") < value(made, "html_seconds") < value(made, "page_seconds")
     assert made.only.method["mode"] == "light mode"
+    assert value(made, "setup_time_seconds") == pytest.approx(value(made, "ttfb_seconds"), abs=0.005)
     triggers = made.only.triggers
     order = ["resolved", "connect_start", "connected", "request_sent", "first_byte", "completed"]
     assert [triggers[name] for name in order] == sorted(triggers[name] for name in order)
@@ -153,11 +154,14 @@ def test_phases_add_up_and_lie_where_they_were(tmp_path: Path, nginx: Nginx) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["nginx", "caddy-tls", "nginx-tls-away"])
 async def test_phases_agree_with_curl(where: str, nginx: Nginx, caddy: Caddy, ca: Authority) -> None:
-    """Connect, TLS, first byte and total of a document: the lower quartiles of tries taken in turn."""
+    """Lookup, connect, TLS, first byte, total of a document: the shortest of tries taken in turn.
+
+    curl answers `localhost` itself: of the lookup, what differs is the work of the system's resolver.
+    """
     curl = require("curl")
     if where == "nginx-tls-away":
         async with distant(nginx.tls_port, 0.010) as port:
-            await _compare(curl, f"https://localhost:{port}/1k", ca, 9)
+            await _compare(curl, f"https://localhost:{port}/1k", ca, 15)
     else:
         await _compare(curl, f"{nginx.url if where == 'nginx' else caddy.tls_url}/1k", ca, 21)
 
@@ -173,6 +177,7 @@ async def _compare(curl: str, url: str, ca: Authority, tries: int) -> None:
         timings = entry["timings"]
         tls = max(0.0, timings["ssl"]) / 1000
         for name, seconds in (
+            ("dns", max(0.0, timings["dns"]) / 1000),
             ("connect", timings["connect"] / 1000 - tls),
             ("tls", tls),
             ("wait", timings["wait"] / 1000),
@@ -184,7 +189,7 @@ async def _compare(curl: str, url: str, ca: Authority, tries: int) -> None:
         for name, seconds in seen.items():
             theirs.setdefault(name, []).append(seconds)
     for name, tolerance in PAGE_TOLERANCE_SECONDS.items():
-        differ = disagreement(ours[name], theirs[name], tolerance)
+        differ = disagreement([min(ours[name])], [min(theirs[name])], tolerance)
         assert not differ, f"{name}: {differ}"
 
 
@@ -195,6 +200,7 @@ def _curl(curl: str, url: str, ca: Authority) -> dict[str, float]:
     output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     t = dict(zip(names, map(float, output.split()), strict=True))
     return {
+        "dns": t["namelookup"],
         "connect": t["connect"] - t["namelookup"],
         "tls": max(0.0, t["appconnect"] - t["connect"]),
         "wait": t["starttransfer"] - t["pretransfer"],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ots.reports.page import Page, page_of
 from ots.reports.reading import Reader
 from ots.reports.words import Words
 from tests.peers.require import require
-from tests.unit import sample_reports
+from tests.unit import sample_pages, sample_reports
 
 SAMPLES = [
     *((name, "en") for name in sample_reports.ALL),
@@ -336,3 +337,23 @@ def test_without_the_systems_library_it_names_the_packages(
     with pytest.raises(CommandError, match="libpango") as refused:
         check_format("pdf", Path("out.pdf"))
     assert (refused.value.code, refused.value.remedy) == (2, cannot.value.remedy)
+
+
+def test_page_loads_are_on_paper_and_long_ones_are_cut() -> None:
+    """The waterfalls with their first requests, and a word about the others."""
+    view = View(sample_reports.DEFINITIONS, artifacts=sample_pages.ARTIFACTS)
+    report = sample_pages.page_loads()
+    reader = Reader(view)
+    (loads,) = paper.on_paper(page_of(report, reader, view.artifacts), reader.words).page_loads
+    assert [len(waterfall.rows) for waterfall in loads.waterfalls] == [12, 12, 30, 6]
+    assert loads.waterfalls[2].note.startswith("30 of 60 on paper")
+    many = replace_loads(page_of(report, reader, view.artifacts))
+    (cut,) = paper.on_paper(many, reader.words).page_loads
+    assert len(cut.waterfalls) == 12
+    assert "12 of 20 on paper" in cut.notes[-1]
+
+
+def replace_loads(page: Page) -> Page:
+    """The page with the first of its waterfalls twenty times."""
+    (loads,) = page.page_loads
+    return replace(page, page_loads=[replace(loads, waterfalls=[loads.waterfalls[0]] * 20)])

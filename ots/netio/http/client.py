@@ -92,6 +92,11 @@ class Answer:
         return self.response.content.at_eof()
 
     @property
+    def arrived(self) -> bool:
+        """Whether all of the body has come, read or not."""
+        return self.response.content.is_eof()
+
+    @property
     def overhead(self) -> int:
         """Bytes of header and framing that came so far."""
         return max(0, self.arrivals.bytes - self.response.content.total_bytes)

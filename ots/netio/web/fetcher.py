@@ -86,6 +86,7 @@ class Fetcher:
             self._note_connection(line, exchange, asked)
         self._budget.spend(sent=answer.request_bytes)
         response = answer.response
+        exchange.request_headers = list(response.request_info.headers.items())
         if response.status == 407 and self._way.proxy is not None:
             raise refused(self._way.proxy, 407)
         exchange.status, exchange.reason = response.status, _printable(response.reason or "")
@@ -99,7 +100,12 @@ class Fetcher:
             exchange.phases.wait = max(0.0, exchange.first_byte - line.client.request_sent)
         if exchange.status in REDIRECTS:
             exchange.redirect = _target(url, exchange.header("Location"))
-        await self._body(answer, exchange)
+        # Nobody waits for what else a redirect has to say.
+        line.spoiled = exchange.redirect is not None and not answer.arrived
+        if line.spoiled:
+            self._note_end(answer, exchange)
+        else:
+            await self._body(answer, exchange)
 
     async def _look_up(self, exchange: Exchange) -> None:
         """One lookup for each name, however many requests wait for it; a name that failed fails at once."""
@@ -165,10 +171,14 @@ class Fetcher:
         except BadEncoding as error:
             raise Failed("content", "transfer", "BAD_ENCODING", f"Content-Encoding: {error}") from None
         finally:
-            self.received += arrivals.bytes - exchange.transferred
-            exchange.transferred = arrivals.bytes
-            exchange.end = max(arrivals.last, exchange.first_byte or 0.0)
-            exchange.phases.receive = exchange.end - (exchange.first_byte or exchange.end)
+            self._note_end(answer, exchange)
+
+    def _note_end(self, answer: Answer, exchange: Exchange) -> None:
+        arrivals = answer.arrivals
+        self.received += arrivals.bytes - exchange.transferred
+        exchange.transferred = arrivals.bytes
+        exchange.end = max(arrivals.last, exchange.first_byte or 0.0)
+        exchange.phases.receive = exchange.end - (exchange.first_byte or exchange.end)
 
     async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
         """The next piece, None at the end."""

@@ -20,13 +20,17 @@ Origin = tuple[str, str, int]
 
 @dataclass(eq=False)
 class Line:
-    """One connection, and the stamps of its latest request. It dials anew when the peer has closed it."""
+    """One connection, and the stamps of its latest request. It dials anew when the peer has closed it.
+
+    `spoiled`: something is left on it that nobody wants, so it can't be used again.
+    """
 
     number: int
     origin: Origin
     client: Client
     stamps: dict[str, float] = field(default_factory=dict)
     known_dials: int = 0
+    spoiled: bool = False
 
 
 class Lines:
@@ -57,7 +61,10 @@ class Lines:
             except BaseException:
                 await self._end(line)
                 raise
-            self._idle.append(line)
+            if line.spoiled:
+                await self._end(line)
+            else:
+                self._idle.append(line)
 
     async def close(self) -> None:
         """Ends all of them."""
