@@ -139,12 +139,15 @@ def _judge_one(
 def _value(
     threshold: Threshold, metric: Metric, samples: Sequence[Value | None]
 ) -> tuple[Value | None, str | None]:
-    """The statistic, with lost samples as infinitely late where the policy or their number asks for it."""
+    """The statistic, with lost samples as infinitely late where the policy or their number asks for it.
+
+    Of what is counted once an attempt, a failed attempt is no late one: `require_success` judges those.
+    """
     raw = metric.stats.get(threshold.stat)
     value = raw if not isinstance(raw, dict) else None
     bound = threshold.fail or threshold.warn
     ordered_by_size = threshold.stat in distribution.PERCENTILES or threshold.stat in ("median", "max")
-    infinite = threshold.loss_policy == "infinite" or value is None
+    infinite = (threshold.loss_policy == "infinite" and metric.type == "sample") or value is None
     if metric.n_lost and ordered_by_size and infinite and bound is not None and bound.upper_bound:
         if len(samples) < distribution.needed(threshold.stat):
             return None, distribution.TOO_FEW

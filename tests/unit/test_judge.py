@@ -74,6 +74,13 @@ def test_lost_samples_are_infinitely_late_unless_the_case_says_otherwise(
     assert result.loss_policy == policy
 
 
+def test_a_failed_attempt_is_no_late_one() -> None:
+    """What is counted once an attempt is judged over those that came to an end."""
+    metric, series = delays([0.01, None], max=0.01)
+    metric.type = "attempt"
+    assert judged(limit(stat="max", fail="< 60 ms"), (metric, series)).verdict == "pass"
+
+
 def test_one_loss_in_many_moves_no_percentile_to_infinity() -> None:
     """One of forty is 2.5 %: the p95 of all is that of a sample that came."""
     found = delays([0.01] * 39 + [None], p95=0.01)

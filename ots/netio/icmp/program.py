@@ -152,17 +152,22 @@ class SystemPing:
 
     async def run(self, deliver: Deliver) -> None:
         """Runs all to their end. Cancelled, no process is left, and what was on its way is settled so."""
+        if not self._destinations:
+            return
         program = await _program()
         tasks = [
             asyncio.create_task(self._one(program, number, address, deliver))
             for number, address in enumerate(self._destinations)
         ]
         try:
-            await asyncio.gather(*tasks)
+            # Not gather, which would cancel them too: a second cancellation cuts the tidying up short.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     def command(self, program: str, address: Address) -> list[str]:
         """The command line for one destination."""
