@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ots.clock import Clock, SystemClock, rfc3339
 from ots.config import Settings
@@ -58,27 +56,26 @@ def execute(
     targets = [target for planned in plan.steps for target in planned.step.targets]
     with stopping() as stopper, store.begin(report) as writer:
         sink = StoreSink(writer)
-        with tempfile.TemporaryDirectory(prefix="ots-") as workdir:
-            environment = Environment(
-                sink=sink,
-                workdir=Path(workdir),
-                secret=settings.secret,
-                observe=attachment.observer(settings, targets),
-                egress=attachment.egress,
-                watcher=watcher or Nobody(),
-                clock=clock,
-                budget=DataBudget(options.max_data),
+        environment = Environment(
+            sink=sink,
+            workdir=writer.workdir,
+            secret=settings.secret,
+            observe=attachment.observer(settings, targets),
+            egress=attachment.egress,
+            watcher=watcher or Nobody(),
+            clock=clock,
+            budget=DataBudget(options.max_data),
+        )
+        asyncio.run(
+            run_plan(
+                plan,
+                environment,
+                report,
+                every=options.every,
+                duration=options.duration,
+                on_ready=stopper.watch,
             )
-            asyncio.run(
-                run_plan(
-                    plan,
-                    environment,
-                    report,
-                    every=options.every,
-                    duration=options.duration,
-                    on_ready=stopper.watch,
-                )
-            )
+        )
         _take_late_notes(report, settings)
         sink.finish(report)
     _keep_within_limits(store, settings, clock)

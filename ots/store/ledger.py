@@ -17,7 +17,7 @@ from ots.store.folder import make_private
 class Ledger:
     """One connection, used by one thread at a time; failures come out as StoreError.
 
-    `locks` is the folder of the files that the writers of runs in progress hold locked.
+    `locks` is the folder of what runs in progress have: a file held locked, a folder for files of their own.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection, *, writable: bool) -> None:
@@ -39,6 +39,14 @@ class Ledger:
     def open_read_only(cls, folder: Path) -> Ledger:
         """Opens the database of somebody else; raises StoreError if there is none or it can't be read."""
         return cls(folder, database.connect_read_only(folder), writable=False)
+
+    def lock_of(self, run_id: str) -> Path:
+        """The file that the writer of a run holds locked."""
+        return self.locks / f"{run_id}.lock"
+
+    def files_of(self, run_id: str) -> Path:
+        """The folder of a run's own files while it lasts; the next start sweeps it if the run was killed."""
+        return self.locks / f"{run_id}.files"
 
     def close(self) -> None:
         with self._one_at_a_time:

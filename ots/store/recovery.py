@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 import zlib
 
@@ -22,7 +23,7 @@ def recover(ledger: Ledger) -> list[str]:
     for row, report_id, run_id in ledger.select(
         "SELECT id, report_id, run_id FROM report WHERE state = 'running'"
     ):
-        lock = FileLock.take(ledger.locks / f"{run_id}.lock")
+        lock = FileLock.take(ledger.lock_of(run_id))
         if lock is None:
             continue  # its process lives
         try:
@@ -30,6 +31,7 @@ def recover(ledger: Ledger) -> list[str]:
                 if _still_open(database, row):
                     _close(database, row)
                     closed.append(report_id)
+            shutil.rmtree(ledger.files_of(run_id), ignore_errors=True)
         finally:
             lock.release(remove=True)
     if closed:

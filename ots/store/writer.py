@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from types import TracebackType
 
 from ots.model.report import Report, Step
 from ots.store import artifacts
 from ots.store.document import pack_head, pack_step
+from ots.store.folder import make_private
 from ots.store.ledger import Ledger
 from ots.store.liveness import FileLock
 from ots.store.rows import put_document
@@ -21,12 +23,14 @@ class RunWriter:
     the process dies, the next start closes the run with what was written up to then.
     """
 
-    def __init__(self, ledger: Ledger, lock: FileLock, row: int, report_id: str, seq: int) -> None:
+    def __init__(self, ledger: Ledger, lock: FileLock, row: int, report: Report) -> None:
         self._ledger = ledger
         self._lock = lock
         self._row = row
-        self.report_id = report_id
-        self.seq = seq
+        self.report_id = report.report_id
+        self.seq = report.seq
+        self.workdir = ledger.files_of(report.run.run_id)
+        """A folder for the run's own files; gone with the run."""
 
     def __enter__(self) -> RunWriter:
         return self
@@ -66,16 +70,18 @@ class RunWriter:
 
     def release(self, *, remove: bool = False) -> None:
         """Gives the run up. One that was not finished is closed by the next start."""
+        shutil.rmtree(self.workdir, ignore_errors=True)
         self._lock.release(remove=remove)
 
 
 def begin(ledger: Ledger, report: Report) -> RunWriter:
     """Gives the report its number and stores its head; nothing may be measured before this returns."""
     agent_id = str(report.agent.get("agent_id", ""))
-    lock = FileLock.take(ledger.locks / f"{report.run.run_id}.lock")
+    lock = FileLock.take(ledger.lock_of(report.run.run_id))
     if lock is None:
         raise ValueError(f"the run {report.run.run_id} is being written already")
     try:
+        make_private(ledger.files_of(report.run.run_id))
         with ledger.writing() as database:
             report.seq = _next_seq(database, agent_id)
             report.run.state = "running"
@@ -96,9 +102,10 @@ def begin(ledger: Ledger, report: Report) -> RunWriter:
             row = cursor.lastrowid or 0
             database.execute("INSERT INTO head VALUES (?, ?)", (row, pack_head(report)))
     except BaseException:
+        shutil.rmtree(ledger.files_of(report.run.run_id), ignore_errors=True)
         lock.release(remove=True)
         raise
-    return RunWriter(ledger, lock, row, report.report_id, report.seq)
+    return RunWriter(ledger, lock, row, report)
 
 
 def _next_seq(database: sqlite3.Connection, agent_id: str) -> int:

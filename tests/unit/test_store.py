@@ -115,6 +115,8 @@ def test_abandoned_run_is_closed_as_killed(store: Store, verdicts: tuple[str, ..
     with store.begin(report) as writer:
         for position, verdict in enumerate(verdicts):
             writer.step(position, make_step(position, verdict))  # type: ignore[arg-type]
+    writer.workdir.mkdir()
+    (writer.workdir / "left").write_text("a killed process sweeps nothing")
     assert store.recover() == [report.report_id]
     entry = store.get("last")
     assert (entry.state, entry.reason, entry.verdict) == ("aborted", "killed", expected)
