@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ots.model.metric import Metric
 from ots.model.outcome import Verdict
 from ots.model.report import Job, Report
 from ots.reports import attachment, facts, words
@@ -203,15 +204,27 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
                 else reader.reason(step.reason or "not_run")
             )
             gaps.append(Gap(plain(step.key), _("the whole step"), reason))
-        for metric in step.metrics:
-            for name, why_not in {} if is_of_a_hop(metric.labels) else metric.nulls.items():
-                stat = reader.words.of(words.STATS, name.removeprefix("stats."))
-                what = f"{reader.title(metric.key)} {stat}"
-                gaps.append(Gap(plain(step.key), what, reader.reason(why_not)))
+        gaps += [
+            Gap(plain(step.key), what, reader.reason(why_not))
+            for why_not, what in _missing(step.metrics, reader).items()
+        ]
     for context in report.contexts[:1]:
         for name, why_not in context.nulls.items():
             gaps.append(Gap(_("circumstances"), facts.spaced(name), reader.reason(why_not)))
     return list(dict.fromkeys(gaps))
+
+
+def _missing(metrics: Sequence[Metric], reader: Reader) -> dict[str, str]:
+    """By reason, what figures lack: `Round-trip time p95, p99; Set-up time p95`."""
+    lacking: dict[str, dict[str, dict[str, None]]] = {}
+    for metric in metrics:
+        for name, why_not in {} if is_of_a_hop(metric.labels) else metric.nulls.items():
+            stat = reader.stat(name.removeprefix("stats."))
+            lacking.setdefault(why_not, {}).setdefault(reader.title(metric.key), {})[stat] = None
+    return {
+        why_not: "; ".join(f"{title} {', '.join(stats)}".strip() for title, stats in titles.items())
+        for why_not, titles in lacking.items()
+    }
 
 
 def _definitions(report: Report, reader: Reader) -> list[Definition]:

@@ -185,6 +185,8 @@ STATS = {
     "mad": N_("MAD"),
     "cv": N_("coeff. of variation"),
     "tm95": N_("trimmed mean"),
+    "ci95_low": N_("95 % interval"),
+    "ci95_high": N_("95 % interval"),
 }
 
 LABELS = {

@@ -172,3 +172,16 @@ def test_a_clock_that_nobody_keeps_is_said_to_be_so(language: str, words: str) -
     report.run.clock["source"] = "none"
     page = html.render(report, View(sample_reports.DEFINITIONS, language))
     assert words in page
+
+
+def test_what_is_missing_for_one_reason_stands_in_one_row() -> None:
+    """Three targets without enough samples: each figure is named once, its statistics behind it."""
+    report = sample_reports.quick_ping()
+    report.steps = [sample_reports.ping("many", {f"h{n}.example": [0.01, 0.02] for n in range(3)})]
+    text = html.render(report, View(sample_reports.DEFINITIONS))
+    gaps = text[text.index("Not measured, and why") : text.index("Method and versions")]
+    rows = re.findall(r"<td>many</td><td>(.*?)</td><td>(.*?)</td>", gaps)
+    reasons = [why for _what, why in rows]
+    assert len(set(reasons)) == len(reasons)
+    few = next(what for what, why in rows if why == "too few samples")
+    assert few.count("Round-trip time") == 1 and "p95" in few
