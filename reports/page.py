@@ -215,14 +215,17 @@ def _gaps(report: Report, reader: Reader) -> list[Gap]:
 
 
 def _missing(metrics: Sequence[Metric], reader: Reader) -> dict[str, str]:
-    """By reason, what figures lack: `Round-trip time p95, p99; Set-up time p95`."""
+    """By reason, what figures lack: `Round-trip time: p95, p99; Set-up time: p95`."""
     lacking: dict[str, dict[str, dict[str, None]]] = {}
     for metric in metrics:
         for name, why_not in {} if is_of_a_hop(metric.labels) else metric.nulls.items():
             stat = reader.stat(name.removeprefix("stats."))
             lacking.setdefault(why_not, {}).setdefault(reader.title(metric.key), {})[stat] = None
     return {
-        why_not: "; ".join(f"{title} {', '.join(stats)}".strip() for title, stats in titles.items())
+        why_not: "; ".join(
+            f"{title}: {named}" if (named := ", ".join(filter(None, stats))) else title
+            for title, stats in titles.items()
+        )
         for why_not, titles in lacking.items()
     }
 
