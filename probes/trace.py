@@ -205,7 +205,7 @@ def _icmp(
     return opened
 
 
-def _echo(ctx: Context, address: Address, params: TraceParams) -> Wire:
+def _echo(ctx: Context, address: Address, params: TraceParams) -> EchoWire:
     return EchoWire(address, _icmp(ctx, address, params, "auto"), params.size)
 
 
@@ -276,7 +276,7 @@ async def _path_mtu(ctx: Context, wire: Wire, record: PathRecord, params: TraceP
         finally:
             echo.close()
         ctx.budget.spend(sent=found.sent, received=found.received)
-    if wire.protocol != "tcp" and (found is None or found.value is None):
+    if isinstance(wire, EchoWire | UDPWire) and (found is None or found.value is None):
         found = await find_path_mtu(wire, most, wait, ctx.clock, first)
         ctx.budget.spend(sent=found.sent, received=found.received)
     if found is None or found.value is None:

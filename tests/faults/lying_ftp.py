@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.faults.listening import listening
 from tests.faults.scripted_server import reset
 
 CONTENT = bytes(range(256)) * 4096
@@ -154,7 +155,6 @@ async def lying_ftp(lies: Mapping[str, Act], tls: ssl.SSLContext | None = None) 
     """Serves until the block ends. `lies` maps commands (`""`: the greeting) to what is done instead."""
     server = LyingFTP()
     acts = {**HONEST, **lies}
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = Session(reader, writer, server)
@@ -173,20 +173,10 @@ async def lying_ftp(lies: Mapping[str, Act], tls: ssl.SSLContext | None = None) 
                 session.listener.close()
             writer.transport.abort()
 
-    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
     try:
-        yield server
+        async with listening(serve, tls=tls) as server.port:
+            yield server
     finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for writer in server.writers:
             writer.transport.abort()
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.faults.listening import listening
 from tests.faults.scripted_server import reset
 
 TOKEN = "token"
@@ -191,7 +192,6 @@ async def lying_mail(
     """Serves until the block ends. `lies` maps commands (`""`: the greeting) to what is done instead."""
     server = LyingMail(service, messages, tls is not None)
     acts = {**(HONEST_IMAP if service == "imap" else HONEST_POP3), **lies}
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = Session(reader, writer, server)
@@ -212,20 +212,8 @@ async def lying_mail(
         finally:
             writer.transport.abort()
 
-    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
+    async with listening(serve, tls=tls) as server.port:
         yield server
-    finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def hang_up(session: Session) -> None:

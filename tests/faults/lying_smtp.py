@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+
+from tests.faults.listening import listening
 
 Act = Callable[["Session"], Awaitable[None]]
 
@@ -92,9 +93,7 @@ async def lying_smtp(
     With `tls` it speaks TLS from the start; `buffer` bounds the bytes that its kernel takes in advance.
     """
     server = LyingSMTP()
-    server.idle.set()
     acts = {**HONEST, **lies}
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = Session(reader, writer, server)
@@ -112,30 +111,8 @@ async def lying_smtp(
         finally:
             writer.transport.abort()
 
-    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.idle.clear()
-        task = asyncio.get_running_loop().create_task(serve(reader, writer))
-        tasks.add(task)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            if not tasks:
-                server.idle.set()
-
-        task.add_done_callback(ended)
-
-    door = socket.create_server(("127.0.0.1", 0))
-    if buffer is not None:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    listener = await asyncio.start_server(accepted, sock=door, ssl=tls, limit=buffer or 1 << 16)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
+    async with listening(serve, tls=tls, buffer=buffer, idle=server.idle) as server.port:
         yield server
-    finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def silence(session: Session) -> None:

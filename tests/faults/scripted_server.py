@@ -10,16 +10,17 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.faults.listening import listening
+
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
 class Scripted:
-    """Where it listens, and how many connections are open."""
+    """Where it listens, and whether any connection is open."""
 
     port: int
     tls: bool = False
-    open: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -31,22 +32,11 @@ class Scripted:
         async with asyncio.timeout(5):
             await self.idle.wait()
 
-    def opened(self) -> None:
-        self.open += 1
-        self.idle.clear()
-
-    def closed(self) -> None:
-        self.open -= 1
-        if not self.open:
-            self.idle.set()
-
 
 @contextlib.asynccontextmanager
 async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
     """Runs the script for each connection, then waits for the client to close."""
     server = Scripted(0, tls is not None)
-    server.idle.set()
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,23 +47,9 @@ async def scripted(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
             pass
         finally:
             writer.transport.abort()
-            server.closed()
 
-    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.opened()
-        task = asyncio.get_running_loop().create_task(serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
+    async with listening(serve, tls=tls, idle=server.idle) as server.port:
         yield server
-    finally:
-        listener.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def request(reader: asyncio.StreamReader) -> bytes:

@@ -100,9 +100,9 @@ def test_nothing_takes_long(kind: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from(list("<>/=\"' !-abimgsrclinkstyeurl();@*\x00\ud800é")), max_size=300))
 def test_any_text_has_resources_or_none(text: str) -> None:
-    """No page makes it fail."""
-    of_html(text, PAGE, 100)
-    of_css(text, PAGE, 100)
+    """No page makes it fail, or name more than may be asked for."""
+    assert len(of_html(text, PAGE, 3)) <= 3
+    assert len(of_css(text, PAGE, 3)) <= 3
 
 
 CONTENT = os.urandom(3000) + bytes(100_000)

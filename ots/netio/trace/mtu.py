@@ -20,7 +20,7 @@ import psutil
 
 from ots.clock import Clock
 from ots.netio.icmp.session import send_failure
-from ots.netio.trace.wire import Heard, Wire
+from ots.netio.trace.wire import Heard, SizedWire, Wire
 
 LEAST = {"4": 68, "6": 1280}
 """The MTU that every link has (RFC 791, RFC 8200)."""
@@ -81,7 +81,7 @@ class Search:
         self._named = self._hint = hint if self._least <= hint < size else None
 
 
-async def find_path_mtu(wire: Wire, most: int, wait: float, clock: Clock, first_number: int) -> PathMTU:
+async def find_path_mtu(wire: SizedWire, most: int, wait: float, clock: Clock, first_number: int) -> PathMTU:
     """Searches up to `most` bytes over a wire that forbids fragments from then on.
 
     Nothing is found if not even the smallest packet is answered.

@@ -79,9 +79,6 @@ class TCPWire:
                 yield heard
         yield from self._answers()
 
-    def forbid_fragments(self) -> None:
-        raise NotImplementedError("a SYN has no size to choose: path MTU is found by echo requests")
-
     def close(self) -> None:
         for sock in (self._icmp, self._raw, self._holder):
             sock.close()

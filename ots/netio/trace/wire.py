@@ -74,11 +74,15 @@ class Wire(Protocol):
         """The answers that wait."""
         ...
 
+    def close(self) -> None: ...
+
+
+class SizedWire(Wire, Protocol):
+    """A flow whose probes can have any size, so that it finds the path's MTU; a SYN has none to choose."""
+
     def forbid_fragments(self) -> None:
         """Sets DF from now on, whatever this machine has heard of the path's MTU (RFC 8899)."""
         ...
-
-    def close(self) -> None: ...
 
 
 def meaning_of(
