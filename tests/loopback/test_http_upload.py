@@ -40,11 +40,17 @@ def value(recording: Recording, name: str) -> Any:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_our_peer_counts_and_its_count_is_used(tls: bool) -> None:
-    """Time box against the embedded peer: the rate comes from its own times, and its count is ours."""
+    """Time box against the embedded peer: the rate comes from its own times, and its count is ours.
+
+    On a busy machine the peer may take its time over what was sent: it gets three tries to be on time.
+    """
     async with started() as peers:
         url = peers.tls_url if tls else peers.url
         ca_file = peers.ca_file if tls else None
-        made = await upload(f"{url}/speed/up", duration=0.6, connections=2, ca_file=ca_file)
+        for _try in range(3):
+            made = await upload(f"{url}/speed/up", duration=0.6, connections=2, ca_file=ca_file)
+            if made.only.error is None and value(made, "full_loading_seconds") < 0.9:
+                break
     assert made.only.error is None
     assert made.only.method["counted_at"] == "peer"
     assert made.only.method["stop_reason"] == "duration"
