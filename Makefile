@@ -49,8 +49,8 @@ fresh: $(DEV)
 peers: $(DEV) ## Installs, as root, the foreign programs that the tests measure against
 	@$(BIN)/python -m tests.peers.install
 
-bench: $(DEV) ## Measures what is fast or slow, beside its peers
-	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(DEV) ## Measures beside peers, in turns, and writes docs/performance.md
+	@$(BIN)/python -m bench --write
 
 docs: $(DEV) ## Writes the generated parts anew: reference tables, command index, schemas
 	@$(BIN)/python -m docs.generator

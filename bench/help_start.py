@@ -1,58 +1,34 @@
-"""How long `ots --help` takes, beside what anything made with click must take: `python -c "import click"`.
-
-The two run in turn, so that the machine's other work falls on both alike; the ratio of the medians counts.
-`python bench/help_start.py [ROUNDS]` prints a table and, as its last line, JSON. It ends 1 above the limit.
-"""
+"""How long `ots --help` takes, beside what anything made with click must take: `python -c "import click"`."""
 
 from __future__ import annotations
 
-import json
-import statistics
-import subprocess
 import sys
-import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-LIMIT = 1.6
-COMMANDS = {
-    "import click": [sys.executable, "-c", "import click"],
-    "ots --help": [sys.executable, "-m", "ots", "--help"],
-}
+from bench.child import run
+from bench.contest import OURS, Contender, Contest, Goal, Reading
 
-
-def seconds(command: list[str]) -> float:
-    """Wall time of one call that succeeds."""
-    start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+_CLICK = "import click"
 
 
-def compare(rounds: int) -> dict[str, list[float]]:
-    """Times of each command, taken in turn, after one call each that fills the caches."""
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for turn in range(rounds + 1):
-        for name, command in COMMANDS.items():
-            taken = seconds(command)
-            if turn:
-                times[name].append(taken)
-    return times
-
-
-def main() -> int:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 21
-    times = compare(rounds)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["ots --help"] / medians["import click"]
-    print(f"{'':14}{'median ms':>10}{'min':>8}{'max':>8}   n = {rounds}")
-    for name, values in times.items():
-        print(f"{name:14}{medians[name] * 1e3:10.1f}{min(values) * 1e3:8.1f}{max(values) * 1e3:8.1f}")
-    print(f"ratio {ratio:.2f} (at most {LIMIT})")
-    print(
-        json.dumps(
-            {"bench": "help_start", "median_seconds": medians, "ratio": round(ratio, 3), "limit": LIMIT}
+@contextmanager
+def contests() -> Iterator[Sequence[Contest]]:
+    yield [
+        Contest(
+            area="Start of ots --help",
+            work="One whole process prints the help.",
+            unit="ms",
+            contenders=[
+                Contender(_CLICK, lambda: _once(sys.executable, "-c", _CLICK)),
+                Contender(OURS, lambda: _once(sys.executable, "-m", "ots", "--help")),
+            ],
+            goals=[Goal(1.6, "at most", _CLICK)],
+            rounds=21,
         )
-    )
-    return 0 if ratio <= LIMIT else 1
+    ]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _once(*command: str) -> Reading:
+    done = run(command)
+    return Reading(done.seconds * 1e3, done.cpu)

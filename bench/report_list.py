@@ -1,24 +1,19 @@
-"""How long `ots report list` takes over 10,000 reports, beside a Python that only imports click and sqlite3.
-
-    python bench/report_list.py [--reports N] [--rounds N]
-
-Both are whole processes, started in turn in the same run, so that the ratio means something on any machine.
-"""
+"""How long `ots report list` takes over 10,000 reports, beside what a bare Python and its imports take."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from bench.child import run
+from bench.contest import OURS, Contender, Contest, Goal, Reading
 from ots.store import Store
 
-_TIME_LIMIT = 60.0
+REPORTS = 10_000
+_BARE = "import click, sqlite3"
 _SQL = (
     "INSERT INTO report (report_id, revision, agent_id, seq, run_id, state, start, duration, case_id, "
     "targets, verdict, job, bytes, stored_bytes, sha256) "
@@ -27,33 +22,32 @@ _SQL = (
 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    asked = parser.parse_args()
+@contextmanager
+def contests() -> Iterator[Sequence[Contest]]:
     with tempfile.TemporaryDirectory() as name:
-        fill(Path(name), asked.reports)
-        listed, floor, lines = measure(Path(name), asked.rounds)
-    if lines != asked.reports:
-        raise SystemExit(f"{lines} lines for {asked.reports} reports")
-    print(  # noqa: T201
-        f"ots report list, {asked.reports} reports: median {statistics.median(listed) * 1e3:.0f} ms "
-        f"[{min(listed) * 1e3:.0f}-{max(listed) * 1e3:.0f}], "
-        f"{statistics.median(listed) / statistics.median(floor):.2f} x importing click and sqlite3 "
-        f"({statistics.median(floor) * 1e3:.0f} ms)"
-    )
+        fill(Path(name), REPORTS)
+        yield [
+            Contest(
+                area="List of 10,000 reports",
+                work="One whole process lists 10,000 reports.",
+                unit="ms",
+                contenders=[
+                    Contender(_BARE, bare),
+                    Contender(OURS, lambda: listing(Path(name), REPORTS)),
+                ],
+                goals=[Goal(4.5, "at most", _BARE)],
+                rounds=15,
+            )
+        ]
 
 
-def measure(folder: Path, rounds: int) -> tuple[list[float], list[float], int]:
-    """Seconds of each listing, seconds of each bare import, and the lines that a listing printed."""
-    environment = {**os.environ, "OTS_DATA_DIR": str(folder)}
-    listed, floor, lines = [], [], 0
-    for _ in range(rounds):
-        floor.append(_run([sys.executable, "-c", "import click, sqlite3"], environment)[0])
-        seconds, lines = _run([sys.executable, "-m", "ots", "report", "list"], environment)
-        listed.append(seconds)
-    return listed, floor, lines
+def listing(folder: Path, expected: int) -> Reading:
+    """One listing; RuntimeError if it doesn't show every report."""
+    done = run([sys.executable, "-m", "ots", "report", "list"], env={"OTS_DATA_DIR": str(folder)})
+    shown = done.output.count("\n")
+    if shown != expected:
+        raise RuntimeError(f"{shown} lines for {expected} reports")
+    return Reading(done.seconds * 1e3, done.cpu)
 
 
 def fill(folder: Path, count: int) -> None:
@@ -67,11 +61,7 @@ def fill(folder: Path, count: int) -> None:
         database.executemany(_SQL, rows)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
-    start = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=_TIME_LIMIT)
-    return time.perf_counter() - start, done.stdout.count(b"\n")
-
-
-if __name__ == "__main__":
-    main()
+def bare() -> Reading:
+    """A Python that imports what any listing needs."""
+    done = run([sys.executable, "-c", _BARE])
+    return Reading(done.seconds * 1e3, done.cpu)
