@@ -1,4 +1,4 @@
-"""Holds the contests of bench/NAME.py (all, without a name), prints their tables, ends 1 if a goal is missed."""
+"""Holds the contests of bench/NAME.py (without a name, of all), prints tables, ends 1 if a goal is missed."""
 
 from __future__ import annotations
 
