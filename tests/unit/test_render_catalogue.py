@@ -94,6 +94,8 @@ def test_the_compiled_catalogue_is_fresh(source: Path) -> None:
     with source.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     for message in chinese():
+        if not message.id:
+            continue
         if isinstance(message.id, str):
             assert compiled.gettext(message.id) == fresh.gettext(message.id)
         else:
