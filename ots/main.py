@@ -25,7 +25,7 @@ from ots.commands.output import CommandError, has_spoken, report_error, stdout_f
 from ots.i18n import N_, _
 
 _MEASURE = N_("Measure now (ots KIND TARGET)")
-HEADINGS = (_MEASURE, N_("Cases"), N_("Reports"), N_("This machine"))
+HEADINGS = (_MEASURE, N_("Speed test"), N_("Cases"), N_("Reports"), N_("This machine"))
 """The sections of the help, in the index's words."""
 
 _EXAMPLES = ("ots ping 192.0.2.1", "ots run office.yaml --var server=…", "ots report show last")
@@ -38,9 +38,7 @@ class LazyGroup(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for commands in SECTIONS.values() for name in commands] + [
-            kind.replace("_", "-") for kind in KINDS
-        ]
+        return [name for commands in SECTIONS.values() for name in commands] + list(_plain_kinds())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if any(name in commands for commands in SECTIONS.values()):
@@ -71,8 +69,7 @@ class LazyGroup(click.Group):
                 formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        kinds = {kind.replace("_", "-"): summary for kind, summary in KINDS.items()}
-        for title, commands in {_MEASURE: kinds, **SECTIONS}.items():
+        for title, commands in {_MEASURE: _plain_kinds(), **SECTIONS}.items():
             rows = [(name, _(summary)) for name, summary in commands.items()]
             with formatter.section(_(title)):
                 formatter.write_dl(rows)
@@ -89,6 +86,12 @@ class LazyGroup(click.Group):
             hint = _("did you mean {name}?").format(name=near[0]) if near else _("see ots --help")
             message = _("no command or probe {name!r}").format(name=args[0])
             raise CommandError(f"{message}; {hint}") from None
+
+
+def _plain_kinds() -> dict[str, str]:
+    """Kinds that have no command of their own, as they are typed, with their summaries."""
+    own = {name for commands in SECTIONS.values() for name in commands}
+    return {kind.replace("_", "-"): summary for kind, summary in KINDS.items() if kind not in own}
 
 
 def _head_examples(command: click.Command) -> None:

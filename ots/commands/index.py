@@ -5,6 +5,9 @@ chose, are kept.
 """
 
 SECTIONS: dict[str, dict[str, str]] = {
+    "Speed test": {
+        "speedtest": "Measures download, upload and round trips against a speed test server.",
+    },
     "Cases": {
         "run": "Run cases: YAML files, or shipped cases by name.",
         "cases": "Check, list, show and write cases.",
@@ -34,6 +37,7 @@ KINDS: dict[str, str] = {
     "mail_fetch": "Fetches a message by IMAP or POP3 and times greeting, log-in, list and message.",
     "mail_send": "Sends a test message over SMTP and times each phase of it.",
     "ping": "Round-trip time, loss and jitter by ICMP echo; which addresses of a network answer.",
+    "speedtest": "Measures download, upload and round trips against a speed test server.",
     "tcp_connect": "Opens TCP connections and times them: is the port open, how far is it?",
     "tls_handshake": "Times TLS handshakes and looks at what is agreed and at the certificate.",
     "trace": "The path to a host hop by hop: routers, round-trip times, loss, changes, path MTU.",

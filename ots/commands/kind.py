@@ -20,7 +20,7 @@ from ots.probe import Probe
 from ots.registry import BrokenProbe, kinds
 from ots.schema.quantity import is_secret, written
 
-_OWN = "param_"
+OWN = "param_"
 """Prefix of a parameter's name among click's, so that none can clash with an option of the run."""
 
 _RUN_NAMES = frozenset(
@@ -55,10 +55,10 @@ def kind_command(kind: str) -> click.Command | None:
 
 def _command(probe: Probe) -> click.Command:
     def run(**values: Any) -> int:
-        return _run(probe, values)
+        return run_kind(probe, values)
 
     command: click.Command = click.command(
-        probe.kind.replace("_", "-"), help=_help(probe), params=_parameters(probe)
+        probe.kind.replace("_", "-"), help=_help(probe), params=parameters(probe)
     )(run_options(run))
     return command
 
@@ -73,7 +73,7 @@ def _help(probe: Probe) -> str:
     )
 
 
-def _parameters(probe: Probe) -> list[click.Parameter]:
+def parameters(probe: Probe) -> list[click.Parameter]:
     """The target, an option for each field of Params, and how often."""
     own: list[click.Parameter] = [
         click.Argument(["targets"], nargs=-1, required=True, metavar="TARGET…"),
@@ -102,7 +102,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         flag = f"param-{flag}"
     if is_secret(field):
         return click.Option(
-            [f"--{flag}-from", _OWN + name],
+            [f"--{flag}-from", OWN + name],
             type=SecretPlace(),
             help=_(field.description or "") + " " + _("Write env:NAME, file:PATH or prompt."),
         )
@@ -110,15 +110,16 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if field.default is not PydanticUndefined and field.default is not None:
         help_text += " " + _("Default: {value}.").format(value=written(field))
     if field.annotation is bool:
-        return click.Option([f"--{flag}/--no-{flag}", _OWN + name], default=None, help=help_text)
+        return click.Option([f"--{flag}/--no-{flag}", OWN + name], default=None, help=help_text)
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
     if choices:
-        return click.Option([f"--{flag}", _OWN + name], type=click.Choice(choices), help=help_text)
+        return click.Option([f"--{flag}", OWN + name], type=click.Choice(choices), help=help_text)
     multiple = getattr(field.annotation, "__origin__", None) in (list, tuple)
-    return click.Option([f"--{flag}", _OWN + name], multiple=multiple, default=None, help=help_text)
+    return click.Option([f"--{flag}", OWN + name], multiple=multiple, default=None, help=help_text)
 
 
-def _run(probe: Probe, values: dict[str, Any]) -> int:
+def run_kind(probe: Probe, values: dict[str, Any]) -> int:
+    """Runs the probe with what click made of `parameters` and of the options of a run."""
     from ots.commands.run import run_and_show
     from ots.session.prepare import prepare_probe
 
@@ -128,7 +129,7 @@ def _run(probe: Probe, values: dict[str, Any]) -> int:
     given_by_option: dict[str, Any] = {}
     limits = {name: values.pop(name) for name in ("warn", "fail", "repeat", "pause", "time_limit")}
     for name in probe.Params.model_fields:
-        given = values.pop(_OWN + name)
+        given = values.pop(OWN + name)
         if given is not None and given != ():
             given_by_option[name] = list(given) if isinstance(given, tuple) else given
     options = gather(**values)

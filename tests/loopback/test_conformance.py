@@ -54,7 +54,7 @@ UNIT_OF_SUFFIX = {
 """The closed list of unit suffixes, and the UCUM unit that goes with each. A longer suffix comes first."""
 
 EXCEPTIONS = re.compile(
-    r"page_cls|host_load_1m|voice_r_factor|.*_(test_bytes_full_loading|bytes_transferred)"
+    r"page_cls|host_load_1m|voice_r_factor|.*_(test_bytes_full_loading|bytes_transferred|bytes_used)"
     r"|.*_(days_left|pixels|cn0_db_hertz|rxqual|cqi|grade)"
 )
 """Keys whose ending says nothing of their unit, and that are neither counts nor states."""
@@ -70,6 +70,7 @@ BESIDE = {
     "mail_fetch": {"imap", "pop3", "tcp"},
     "mail_delivery": {"smtp", "imap", "pop3", "tcp"},
     "trace": {"path"},
+    "speedtest": {"speed"},
 }
 """First words of a kind's keys that are not the kind's own."""
 

@@ -1,0 +1,1 @@
+"""Speed tests: one result for several protocols (OTS, LibreSpeed, ndt7, Speedtest Mini)."""
