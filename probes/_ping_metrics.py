@@ -370,7 +370,8 @@ def _icmp_errors(frame: _Frame, attempts: Sequence[AttemptData]) -> list[Metric]
     counts: Counter[tuple[str, str]] = Counter()
     for attempt in attempts:
         for labels in attempt.label_sets(ICMP_ERRORS.key):
-            counts[labels["type"], labels["code"]] += len(attempt.samples(ICMP_ERRORS.key, **labels))
+            for value in attempt.values(ICMP_ERRORS.key, **labels):
+                counts[labels["type"], labels["code"]] += int(value or 0)
     return [
         frame.count(ICMP_ERRORS, number, type=kind, code=code)
         for (kind, code), number in sorted(counts.items())

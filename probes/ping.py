@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ots.i18n import N_, _
-from ots.model.metric import Metric
+from ots.model.metric import Metric, Value
 from ots.netio.binding import interface_index
 from ots.netio.icmp import sockets as icmp_socket
+from ots.netio.icmp.members import Members, count
 from ots.netio.icmp.packet import HEADER_BYTES, IP_HEADER_BYTES, TOKEN_BYTES
 from ots.netio.icmp.program import SystemPing
 from ots.netio.icmp.session import EchoSession
 from ots.netio.icmp.stream import Stream, schedule
+from ots.netio.icmp.sweep import Sweep
+from ots.netio.icmp.swept import Swept
 from ots.probe import (
     Address,
     AttemptData,
@@ -32,7 +35,8 @@ from ots.probe import (
     Targets,
 )
 from ots.probes import _ping_metrics as published
-from ots.probes._ping_record import EchoRecord
+from ots.probes._ping_record import EchoRecord, Progress
+from ots.probes._sweep_record import SweepRecord
 from ots.schema.quantity import Duration, Size
 
 Family = Literal["4", "6"]
@@ -71,7 +75,7 @@ class PingParams(NetworkParams):
         int, Field(ge=1, le=100, description=N_("Requests to each address of a network."))
     ] = 2
     sweep_rate: Annotated[
-        int, Field(ge=1, le=100_000, description=N_("Packets a second to networks at most."))
+        int, Field(ge=1, le=1_000_000, description=N_("Packets a second to networks at most."))
     ] = 1000
     allow_wide: Annotated[
         bool, Field(description=N_("Also sweep networks wider than /16 (IPv4) or /112 (IPv6)."))
@@ -142,50 +146,49 @@ class Ping(Probe):
 
     async def run(self, ctx: Context, targets: Sequence[Target], params: PingParams) -> None:
         found = await asyncio.gather(*(_find(ctx, target, params) for target in targets))
-        reached = [(target, addresses) for target, addresses in zip(targets, found, strict=True) if addresses]
-        if not reached:
-            return
-        with ExitStack() as stack:
-            sockets = _open(stack, ctx, reached, params)
-            if sockets is None:
-                await _by_program(ctx, reached, params)
-            else:
-                usable = [entry for entry in reached if entry[1][0].family in sockets]
-                await _by_socket(ctx, usable, sockets, params)
+        hosts = [
+            (target, got) for target, got in zip(targets, found, strict=True) if isinstance(got, Address)
+        ]
+        networks = [
+            (target, got) for target, got in zip(targets, found, strict=True) if isinstance(got, Members)
+        ]
+        progress = Progress(ctx, _planned(hosts, networks, params))
+        runs = [_ask(ctx, hosts, params, progress)] if hosts else []
+        runs += [_sweep(ctx, networks, params, progress)] if networks else []
+        await _side_by_side(runs)
 
     def summarise(self, attempts: Sequence[AttemptData], params: PingParams) -> list[Metric]:
         return published.summarise(attempts, params.segment)
 
 
 Sockets = dict[Family, icmp_socket.ICMPSocket]
-Reached = list[tuple[Target, Sequence[Address]]]
+Hosts = Sequence[tuple[Target, Address]]
+Networks = Sequence[tuple[Target, Members]]
 
 
 def _members_of(target: Target) -> int:
-    """How many addresses a target stands for: network and broadcast address are none (RFC 3021: of /31)."""
-    if target.network is None:
-        return 1
-    total = target.network.num_addresses
-    return total if total <= 2 else total - (2 if target.network.version == 4 else 1)
+    """How many addresses a target stands for."""
+    return 1 if target.network is None else count(target.network)
 
 
 def _streams(targets: Sequence[Target], params: PingParams) -> list[Stream]:
-    """One periodic stream for each target. Hosts are spread over the interval; networks share the rate."""
-    hosts = [target for target in targets if target.network is None]
-    rate = params.sweep_rate / max(1, len(targets) - len(hosts))
-    late = params.interval / 10
+    """One periodic stream for each target. Hosts are spread over the interval; networks follow one another,
+    so that all together keep to the rate."""
+    hosts = sum(target.network is None for target in targets)
+    swept = sum(_members_of(target) for target in targets if target.network is not None)
+    period, spacing = max(params.interval, swept / params.sweep_rate), 1 / params.sweep_rate
     streams: list[Stream] = []
-    first = place = 0
+    place = asked = 0
     for target in targets:
-        size = _members_of(target)
         if target.network is None:
-            start = place * params.interval / len(hosts)
-            streams.append(Stream(first, params.requests, params.interval, start=start, tolerance=late))
+            start = place * params.interval / hosts
+            late = params.interval / 10
+            streams.append(Stream(place, params.requests, params.interval, start=start, tolerance=late))
             place += 1
         else:
-            period = max(params.interval, size / rate)
-            streams.append(Stream(first, params.sweep_count, period, size, 1 / rate, tolerance=late))
-        first += size
+            size = _members_of(target)
+            streams.append(Stream(0, params.sweep_count, period, size, spacing, start=asked * spacing))
+            asked += size
     return streams
 
 
@@ -197,8 +200,8 @@ def _widest(target: Target, params: PingParams) -> int | None:
     return target.network.max_prefixlen - limit.bit_length() + 1
 
 
-async def _find(ctx: Context, target: Target, params: PingParams) -> Sequence[Address]:
-    """The addresses of a target; none, with its attempt ended, if they can't be had."""
+async def _find(ctx: Context, target: Target, params: PingParams) -> Address | Members | None:
+    """A host's address or a network's members; None, with its attempt ended, if they can't be had."""
     try:
         if target.network is not None:
             return _sweepable(target, params)
@@ -206,11 +209,11 @@ async def _find(ctx: Context, target: Target, params: PingParams) -> Sequence[Ad
         _refuse_groups(address)
     except Failed as failure:
         ctx.failed(target.text, failure)
-        return []
-    return [address]
+        return None
+    return address
 
 
-def _sweepable(target: Target, params: PingParams) -> list[Address]:
+def _sweepable(target: Target, params: PingParams) -> Members:
     widest = _widest(target, params)
     if widest is not None:
         remedy = None if params.allow_wide else N_("Say allow_wide: true, or give a part of the network.")
@@ -220,7 +223,7 @@ def _sweepable(target: Target, params: PingParams) -> list[Address]:
     if params.family not in ("auto", family):
         raise Failed("config", "config", "FAMILY", f"{target.text} is IPv{family}, asked is {params.family}")
     scope = interface_index(params.interface) if params.interface and target.network.is_link_local else 0
-    return [Address(str(ip), family, str(ip), 0.0, scope) for ip in target.network.hosts()]
+    return Members(target.network, scope)
 
 
 def _refuse_groups(address: Address) -> None:
@@ -229,7 +232,14 @@ def _refuse_groups(address: Address) -> None:
         raise Failed("config", "config", "NO_HOST", f"{address.ip} is no address of a single host")
 
 
-def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) -> Sockets | None:
+def _open(
+    stack: ExitStack,
+    ctx: Context,
+    reached: Sequence[tuple[Target, Address | Members]],
+    params: PingParams,
+    *,
+    send_stamps: bool,
+) -> Sockets | None:
     """A bound and configured socket for each family; None if the ping program is to be used instead.
 
     A family that this machine hasn't got ends the attempts of its targets and is left out.
@@ -238,15 +248,17 @@ def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) 
         return None
     options = icmp_socket.Options(params.ttl, params.dscp, params.df)
     sockets: Sockets = {}
-    for family in sorted({addresses[0].family for target, addresses in reached}):
+    for family in sorted({found.family for target, found in reached}):
         try:
-            opened = stack.enter_context(icmp_socket.open_socket(family, params.socket, options))
+            opened = stack.enter_context(
+                icmp_socket.open_socket(family, params.socket, options, send_stamps=send_stamps)
+            )
         except Failed as failure:
             if failure.error.class_ == "permission":
                 if params.socket == "auto" and shutil.which("ping"):
                     return None
                 raise
-            for target in (target for target, addresses in reached if addresses[0].family == family):
+            for target in (target for target, found in reached if found.family == family):
                 ctx.failed(target.text, failure)
             continue
         ctx.net.bind(opened.socket, params.route)
@@ -254,10 +266,23 @@ def _open(stack: ExitStack, ctx: Context, reached: Reached, params: PingParams) 
     return sockets
 
 
-async def _by_socket(ctx: Context, reached: Reached, sockets: Sockets, params: PingParams) -> None:
-    streams = _streams([target for target, addresses in reached], params)
+async def _ask(ctx: Context, hosts: Hosts, params: PingParams, progress: Progress) -> None:
+    """Pings the hosts over a socket, or with the system's program where none is allowed."""
+    with ExitStack() as stack:
+        sockets = _open(stack, ctx, hosts, params, send_stamps=True)
+        if sockets is None:
+            await _by_program(ctx, hosts, params, progress)
+        else:
+            usable = [entry for entry in hosts if entry[1].family in sockets]
+            await _by_socket(ctx, usable, sockets, params, progress)
+
+
+async def _by_socket(
+    ctx: Context, hosts: Hosts, sockets: Sockets, params: PingParams, progress: Progress
+) -> None:
+    streams = _streams([target for target, address in hosts], params)
     kinds = {family: opened.kind for family, opened in sockets.items()}
-    record = _recorder(ctx, reached, streams, params, kinds)
+    record = _recorder(ctx, hosts, params, kinds, progress)
     session = EchoSession(
         record.destinations,
         schedule(streams),
@@ -269,28 +294,14 @@ async def _by_socket(ctx: Context, reached: Reached, sockets: Sockets, params: P
     try:
         await session.run(record.deliver)
     finally:
-        record.close(params.timeout, timestamp_source=session.timestamp_source)
+        record.close(timestamp_source=session.timestamp_source)
         if session.clock_stepped:
             ctx.flag("clock_step")
     record.judge()
 
 
-async def _by_program(ctx: Context, reached: Reached, params: PingParams) -> None:
-    """Hosts only: one program for each of thousands of addresses would measure the machine."""
-    for target in (target for target, addresses in reached if target.network is not None):
-        ctx.failed(
-            target.text,
-            Failed(
-                "permission",
-                "connect",
-                "EPERM",
-                "a network can't be swept with the system's ping program",
-                remedy=icmp_socket.REMEDY,
-            ),
-        )
-    hosts = [(target, addresses) for target, addresses in reached if target.network is None]
-    streams = _streams([target for target, addresses in hosts], params)
-    record = _recorder(ctx, hosts, streams, params, {"4": "system", "6": "system"})
+async def _by_program(ctx: Context, hosts: Hosts, params: PingParams, progress: Progress) -> None:
+    record = _recorder(ctx, hosts, params, {"4": "system", "6": "system"}, progress)
     run = SystemPing(
         record.destinations,
         count=params.requests,
@@ -304,42 +315,114 @@ async def _by_program(ctx: Context, reached: Reached, params: PingParams) -> Non
     try:
         await run.run(record.deliver)
     finally:
-        record.close(params.timeout, timestamp_source="program")
+        record.close(timestamp_source="program")
     record.judge()
 
 
 def _recorder(
-    ctx: Context,
-    reached: Reached,
-    streams: Sequence[Stream],
-    params: PingParams,
-    kinds: Mapping[Family, str],
+    ctx: Context, hosts: Hosts, params: PingParams, kinds: Mapping[Family, str], progress: Progress
 ) -> EchoRecord:
-    """The recorder, after saying how each target is measured."""
-    for (target, addresses), stream in zip(reached, streams, strict=True):
-        family = addresses[0].family
+    """The recorder, after saying how each host is measured."""
+    for target, address in hosts:
         ctx.method(
             target=target.text,
-            address=addresses[0].ip if target.network is None else None,
-            family=family,
-            socket=kinds[family],
-            interface=params.interface,
-            source=params.source,
-            size=params.size,
-            ip_bytes=params.packet_bytes(family),
-            ttl=params.ttl,
-            dscp=params.dscp,
-            df=params.df,
-            count=stream.rounds,
-            warmup=params.warmup if target.network is None else 0,
-            interval=stream.period,
-            timeout=params.timeout,
-            schedule="periodic",
+            address=address.ip,
+            socket=kinds[address.family],
+            count=params.requests,
+            warmup=params.warmup,
+            interval=params.interval,
+            **_packet(params, address.family),
         )
-    return EchoRecord(
-        ctx,
-        reached,
-        warmup=params.warmup,
-        planned=sum(stream.rounds * stream.size for stream in streams),
-        packet_bytes={"4": params.packet_bytes("4"), "6": params.packet_bytes("6")},
+    return EchoRecord(ctx, hosts, warmup=params.warmup, packet_bytes=_packet_bytes(params), progress=progress)
+
+
+async def _sweep(ctx: Context, networks: Networks, params: PingParams, progress: Progress) -> None:
+    """Asks all addresses of the networks. Never with the system's program: a process for each of thousands
+    of addresses would measure the machine."""
+    with ExitStack() as stack:
+        sockets = _open(stack, ctx, networks, params, send_stamps=False)
+        if sockets is None:
+            what = "a network can't be swept with the system's ping program"
+            failure = Failed("permission", "connect", "EPERM", what, remedy=icmp_socket.REMEDY)
+            for target, _members in networks:
+                ctx.failed(target.text, failure)
+            return
+        usable = [entry for entry in networks if entry[1].family in sockets]
+        streams = _streams([target for target, members in usable], params)
+        swept = [
+            (target, Swept(members, stream))
+            for (target, members), stream in zip(usable, streams, strict=True)
+        ]
+        for target, one in swept:
+            ctx.method(
+                target=target.text,
+                socket=sockets[one.members.family].kind,
+                count=one.stream.rounds,
+                interval=one.stream.period,
+                rate=params.sweep_rate,
+                **_packet(params, one.members.family),
+            )
+        await _swept(ctx, swept, sockets, params, progress)
+
+
+async def _swept(
+    ctx: Context,
+    networks: Sequence[tuple[Target, Swept]],
+    sockets: Sockets,
+    params: PingParams,
+    progress: Progress,
+) -> None:
+    if not networks:
+        return
+    record = SweepRecord(ctx, networks, packet_bytes=_packet_bytes(params), progress=progress)
+    sweep = Sweep(
+        [one for target, one in networks], sockets, size=params.size, timeout=params.timeout, clock=ctx.clock
     )
+    try:
+        await sweep.run(record.tick)
+    finally:
+        record.close(
+            params.timeout,
+            timestamp_source=sweep.timestamp_source,
+            largest_batch=sweep.largest_batch,
+            send_time_error_seconds=sweep.spread,
+        )
+        if sweep.clock_stepped:
+            ctx.flag("clock_step")
+    record.judge()
+
+
+def _packet(params: PingParams, family: Family) -> dict[str, Value | None]:
+    """What the method says of every packet."""
+    return {
+        "family": family,
+        "interface": params.interface,
+        "source": params.source,
+        "size": params.size,
+        "ip_bytes": params.packet_bytes(family),
+        "ttl": params.ttl,
+        "dscp": params.dscp,
+        "df": params.df,
+        "timeout": params.timeout,
+        "schedule": "periodic",
+    }
+
+
+def _packet_bytes(params: PingParams) -> dict[str, int]:
+    return {"4": params.packet_bytes("4"), "6": params.packet_bytes("6")}
+
+
+def _planned(hosts: Hosts, networks: Networks, params: PingParams) -> int:
+    asked = sum(len(members) for target, members in networks)
+    return len(hosts) * params.requests + asked * params.sweep_count
+
+
+async def _side_by_side(runs: Sequence[Coroutine[None, None, None]]) -> None:
+    """Runs all; when one fails, the others are cancelled and tidied up before its failure is raised."""
+    tasks = [asyncio.ensure_future(run) for run in runs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ots.clock import Clock, wall_offset
 
-_TOLERANCE = 50e-6
+TOLERANCE = 50e-6
 """Seconds by which a stamp may seem to break the order of events: the error of comparing two clocks."""
 
 _STEP = 1e-3
@@ -31,11 +31,16 @@ class Placement:
         self._offset, self._at = offset, now
         return now
 
+    @property
+    def offset(self) -> float:
+        """Seconds to take off a stamp to place it, as last measured; for who places thousands at once."""
+        return self._offset
+
     def place(self, stamp: float | None, earliest: float, latest: float) -> float | None:
         """The stamp on the monotonic clock, or None if it is missing or cannot be true."""
         if stamp is None or not self.trusted:
             return None
         placed = stamp - self._offset
-        if placed < earliest - _TOLERANCE or placed > latest + _TOLERANCE:
+        if placed < earliest - TOLERANCE or placed > latest + TOLERANCE:
             return None
         return placed

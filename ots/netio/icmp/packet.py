@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,10 +76,18 @@ class EchoCodec:
 
         The checksum is that of ICMP. For ICMPv6, whose checksum covers addresses, the kernel fills it in.
         """
-        sequence = number & 0xFFFF
-        checksum = _fold(self._fixed_sum + sequence + (number >> 16) + sequence)
-        header = _HEADER.pack(ECHO_REQUEST[self.family], 0, checksum, self.identifier, sequence)
+        (checksum,) = self.checksums(number, 1)
+        header = _HEADER.pack(ECHO_REQUEST[self.family], 0, checksum, self.identifier, number & 0xFFFF)
         return header + _TOKEN.pack(self.cookie, number) + self._filling
+
+    def checksums(self, number: int, count: int) -> Sequence[int]:
+        """The Internet checksums (RFC 1071) of `count` requests, whose numbers must have one high half.
+
+        The low half of the number stands in a packet twice. Folding the carries of a sum is taking it modulo
+        0xFFFF, with 0xFFFF in the place of 0.
+        """
+        first = self._fixed_sum + (number >> 16) + 2 * (number & 0xFFFF)
+        return [0xFFFF - (total % 0xFFFF or 0xFFFF) for total in range(first, first + 2 * count, 2)]
 
     def read(self, packet: bytes, *, ip_header: bool) -> Message | None:
         """What a received packet says; None if it is too short or no message that answers an echo request."""
@@ -138,10 +147,3 @@ def _sum(data: bytes) -> int:
     if len(data) % 2:
         data += b"\0"
     return sum(struct.unpack(f"!{len(data) // 2}H", data))
-
-
-def _fold(total: int) -> int:
-    """The Internet checksum (RFC 1071) of words that add up to `total`."""
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

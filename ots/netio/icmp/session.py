@@ -13,15 +13,11 @@ What holds:
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import select
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -34,6 +30,7 @@ from ots.netio.icmp.packet import Echo, EchoCodec
 from ots.netio.icmp.sockets import ICMPSocket, Received
 from ots.netio.icmp.stream import Deliver, Due, Event, Extra, Refusal, Settled
 from ots.netio.stamps import Placement
+from ots.netio.worker import Worker
 from ots.probe import Address, Failed
 
 _BATCH = 16
@@ -48,7 +45,6 @@ _REMEMBERED = 65536
 """Settled requests that duplicates and late replies can still be told by."""
 
 _SEND_RETRY = 1e-3
-_DELIVERY = 0.1
 
 
 @dataclass(slots=True)
@@ -108,10 +104,7 @@ class EchoSession:
         self._events: deque[Event] = deque()
         self._number = 0
         self._start = 0.0
-        self._bug: Exception | None = None
-        self._stop = threading.Event()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
+        self._worker = Worker("ots-icmp")
         self.kernel_stamps = {"send": 0, "receive": 0}
         self.replies = 0
 
@@ -129,32 +122,7 @@ class EchoSession:
 
     async def run(self, deliver: Deliver) -> None:
         """Runs to the end of the schedule and the last timeout; cancelled, it settles what is on its way."""
-        loop, finished = asyncio.get_running_loop(), asyncio.Event()
-
-        def work() -> None:
-            try:
-                self._work()
-            except Exception as bug:  # noqa: BLE001 (a thread has nobody to raise to: `run` raises it)
-                self._bug = bug
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(finished.set)
-
-        thread = threading.Thread(target=work, name="ots-icmp", daemon=True)
-        thread.start()
-        try:
-            while not finished.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(finished.wait(), _DELIVERY)
-                self._deliver(deliver)
-        finally:
-            self._stop.set()
-            self._wake_write.send(b"\0")
-            thread.join()
-            self._wake_read.close()
-            self._wake_write.close()
-            self._deliver(deliver)
-        if self._bug is not None:
-            raise self._bug
+        await self._worker.run(self._work, lambda: self._deliver(deliver))
 
     def _deliver(self, deliver: Deliver) -> None:
         batch = []
@@ -165,12 +133,12 @@ class EchoSession:
 
     def _work(self) -> None:
         poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
+        poll.register(self._worker, select.POLLIN)
         for wire in self._wires.values():
             poll.register(wire.socket, select.POLLIN)
         self._start = self._clock.monotonic()
         upcoming = next(self._schedule, None)
-        while (upcoming is not None or self._pending) and not self._stop.is_set():
+        while (upcoming is not None or self._pending) and not self._worker.stopping:
             upcoming = self._send_due(upcoming)
             self._wait(poll, upcoming)
             looked = self._clock.monotonic()
@@ -186,7 +154,7 @@ class EchoSession:
                 return None
             now = self._clock.monotonic()
             behind = now - (self._start + upcoming.offset)
-            if behind < 0 or self._stop.is_set():
+            if behind < 0 or self._worker.stopping:
                 return upcoming
             slipped = behind > upcoming.tolerance
             if not self._send(upcoming, slipped):

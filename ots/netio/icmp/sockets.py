@@ -84,7 +84,7 @@ class Received:
 class ICMPSocket:
     """One non-blocking ICMP socket of one family; close it, or use it as a context manager."""
 
-    def __init__(self, family: Literal["4", "6"], kind: SocketKind) -> None:
+    def __init__(self, family: Literal["4", "6"], kind: SocketKind, *, send_stamps: bool = True) -> None:
         """Raises `PermissionError` where this user may not have one, `Failed` for other trouble."""
         self.family = family
         self.kind = kind
@@ -99,7 +99,9 @@ class ICMPSocket:
         self.socket.setblocking(False)
         self._level = socket.IPPROTO_IP if family == "4" else socket.IPPROTO_IPV6
         self.kernel_receive_stamps = self._try(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.kernel_send_stamps = self._try(socket.SOL_SOCKET, SO_TIMESTAMPING, _STAMP_SENDING)
+        self.kernel_send_stamps = send_stamps and self._try(
+            socket.SOL_SOCKET, SO_TIMESTAMPING, _STAMP_SENDING
+        )
         if not self._try(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER):
             self._try(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._ask_for_hop_limit()
@@ -201,13 +203,17 @@ class ICMPSocket:
 
 
 def open_socket(
-    family: Literal["4", "6"], wanted: Literal["auto", "raw", "datagram"], options: Options
+    family: Literal["4", "6"],
+    wanted: Literal["auto", "raw", "datagram"],
+    options: Options,
+    *,
+    send_stamps: bool = True,
 ) -> ICMPSocket:
     """The first kind of socket that this user may have, configured. `Failed`, class `permission`, if none."""
     kinds: tuple[SocketKind, ...] = ("raw", "datagram") if wanted == "auto" else (wanted,)
     for kind in kinds:
         with suppress(PermissionError):
-            opened = ICMPSocket(family, kind)
+            opened = ICMPSocket(family, kind, send_stamps=send_stamps)
             try:
                 opened.configure(options)
             except BaseException:

@@ -1,0 +1,205 @@
+"""Many packets with one system call: sendmmsg(2) and recvmmsg(2), which Python does not have.
+
+Packets, addresses and ancillary data lie in blocks of equal records that are made once; a batch of requests
+is written column by column (one slice assignment sets one byte of all packets), a batch of replies is read in
+one pass of `struct.iter_unpack`. Nothing is allocated for a packet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+from typing import Literal
+
+from ots.netio.icmp.packet import COOKIE_BYTES, HEADER_BYTES, EchoCodec
+
+BATCH = 128
+"""Packets that one call carries at most."""
+
+_NAME, _CONTROL, _PACKET = 32, 128, 224
+_RECORD = _NAME + _CONTROL + _PACKET
+"""A received packet's sender, ancillary data and beginning: room for an error with all that it may quote."""
+
+_SEQUENCE, _CHECKSUM, _NUMBER = 6, 2, HEADER_BYTES + COOKIE_BYTES
+
+
+class _IOVec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class _Header(ctypes.Structure):
+    """struct msghdr."""
+
+    _fields_ = [
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    ]
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr: a header, and the bytes that were moved."""
+
+    _fields_ = [("header", _Header), ("length", ctypes.c_uint32)]
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_send = getattr(_libc, "sendmmsg", None)
+_receive = getattr(_libc, "recvmmsg", None)
+
+
+def available() -> bool:
+    """Whether this system has both calls."""
+    return _send is not None and _receive is not None
+
+
+class Outbox:
+    """Echo requests of one family to addresses that follow one another."""
+
+    def __init__(self, codec: EchoCodec, *, checksum: bool) -> None:
+        """`checksum`: whether it is ours to compute (raw IPv4 socket) or the kernel's."""
+        self._codec = codec
+        self._checksum = checksum
+        template = codec.request(0)
+        self._stride = len(template)
+        self._packets = bytearray(template * BATCH)
+        self._name_bytes = 16 if codec.family == "4" else 28
+        self._low_at = 4 if codec.family == "4" else 20
+        self._names = bytearray(self._name_bytes * BATCH)
+        self._iovs = (_IOVec * BATCH)()
+        self._messages = (_Message * BATCH)()
+        packets, names = _address(self._packets), _address(self._names)
+        for number in range(BATCH):
+            iov, header = self._iovs[number], self._messages[number].header
+            iov.base, iov.length = packets + number * self._stride, self._stride
+            header.name, header.name_length = names + number * self._name_bytes, self._name_bytes
+            header.iov, header.iov_count = ctypes.addressof(iov), 1
+
+    def aim(self, prefix: bytes, scope: int) -> None:
+        """Sets what the addresses of a network have in common (IPv6: all but their last 32 bits)."""
+        if self._codec.family == "4":
+            name = struct.pack("=HHI8x", socket.AF_INET, 0, 0)
+        else:
+            name = struct.pack("=HHI12sII", socket.AF_INET6, 0, 0, prefix, 0, scope)
+        self._names[:] = name * BATCH
+
+    def write(self, number: int, low: int, count: int) -> None:
+        """Writes `count` requests from `number` on to the addresses that end in `low`, `low` + 1, …
+
+        The numbers must have the same high half.
+        """
+        numbers = _big_endian(array("I", range(number, number + count)))
+        _columns(self._packets, _NUMBER, self._stride, numbers, 4)
+        _columns(self._packets, _SEQUENCE, self._stride, numbers, 4, skip=2)
+        addresses = _big_endian(array("I", range(low, low + count)))
+        _columns(self._names, self._low_at, self._name_bytes, addresses, 4)
+        if self._checksum:
+            sums = _big_endian(array("H", self._codec.checksums(number, count)))
+            _columns(self._packets, _CHECKSUM, self._stride, sums, 2)
+
+    def send(self, sock: socket.socket, first: int, count: int) -> int:
+        """Sends `count` of the written requests from the `first` on; returns how many left.
+
+        `OSError` if already the first one did not.
+        """
+        assert _send is not None
+        start = ctypes.byref(self._messages, first * ctypes.sizeof(_Message))
+        sent = int(_send(sock.fileno(), start, count, socket.MSG_DONTWAIT))
+        if sent < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return sent
+
+
+Stamp = tuple[int, int, int, int]
+"""Level and type of the first ancillary item, seconds and nanoseconds in it."""
+
+Parsed = tuple[bytes, int, int, int, int, int, int, bytes, int]
+"""Address before its last 32 bits, those; first byte of the packet (0 without IP header), ICMP type, code,
+identifier, sequence number; cookie, number."""
+
+
+class Inbox:
+    """Packets of one family as they come."""
+
+    def __init__(self, family: Literal["4", "6"], *, ip_header: bool) -> None:
+        self._family = family
+        self._block = bytearray(_RECORD * BATCH)
+        self._view = memoryview(self._block)
+        self._iovs = (_IOVec * BATCH)()
+        self._messages = (_Message * BATCH)()
+        start = _address(self._block)
+        for number in range(BATCH):
+            iov, header = self._iovs[number], self._messages[number].header
+            record = start + number * _RECORD
+            iov.base, iov.length = record + _NAME + _CONTROL, _PACKET
+            header.name, header.name_length = record, _NAME
+            header.iov, header.iov_count = ctypes.addressof(iov), 1
+            header.control, header.control_length = record + _NAME, _CONTROL
+        self._pristine = bytes(self._messages)
+        words = memoryview(self._messages).cast("B").cast("I")
+        at = _Message.length.offset
+        self._lengths = words[at // 4 :: ctypes.sizeof(_Message) // 4]
+        wide = struct.calcsize("P") == 8
+        header, rest = ("8x" if wide else "4x"), ("qq" if wide else "ii")
+        self._stamps = struct.Struct(f"={_NAME}x{header}ii{rest}{_CONTROL - (32 if wide else 20)}x{_PACKET}x")
+        sender = f"4x0sI{_NAME - 8}x" if family == "4" else f"8x12sI{_NAME - 24}x"
+        ip = "B19x" if ip_header else "0s"
+        packet = _PACKET - (20 if ip_header else 0) - HEADER_BYTES - COOKIE_BYTES - 4
+        self._layout = struct.Struct(f"!{sender}{_CONTROL}x{ip}BB2xHH{COOKIE_BYTES}sI{packet}x")
+
+    def receive(self, sock: socket.socket) -> int:
+        """Reads what waits, a batch at most; returns how many packets. An error of the socket counts as none:
+        it stands in the error queue too."""
+        assert _receive is not None
+        ctypes.memmove(self._messages, self._pristine, len(self._pristine))
+        count = int(_receive(sock.fileno(), self._messages, BATCH, socket.MSG_DONTWAIT, None))
+        return max(0, count)
+
+    def read(self, count: int) -> Iterator[tuple[int, Stamp, Parsed]]:
+        """Length, stamp and fields of each packet that was received."""
+        block = self._view[: count * _RECORD]
+        return zip(
+            self._lengths[:count].tolist(),
+            self._stamps.iter_unpack(block),
+            self._layout.iter_unpack(block),
+            strict=True,
+        )
+
+    def packet(self, number: int) -> bytes:
+        """The beginning of a received packet, as far as it was kept."""
+        start = number * _RECORD + _NAME + _CONTROL
+        return bytes(self._view[start : start + min(self._lengths[number], _PACKET)])
+
+    def sender(self, number: int) -> str:
+        """The address that a received packet came from."""
+        start = number * _RECORD
+        if self._family == "4":
+            return socket.inet_ntop(socket.AF_INET, self._view[start + 4 : start + 8])
+        return socket.inet_ntop(socket.AF_INET6, self._view[start + 8 : start + 24])
+
+
+def _address(block: bytearray) -> int:
+    return ctypes.addressof((ctypes.c_char * len(block)).from_buffer(block))
+
+
+def _big_endian(words: array[int]) -> bytes:
+    if sys.byteorder == "little":
+        words.byteswap()
+    return words.tobytes()
+
+
+def _columns(block: bytearray, at: int, stride: int, data: bytes, size: int, skip: int = 0) -> None:
+    """Puts the fields of `size` bytes in `data`, each without its first `skip`, into a block's records."""
+    stop = stride * (len(data) // size)
+    for byte in range(skip, size):
+        block[at + byte - skip : stop : stride] = data[byte::size]
