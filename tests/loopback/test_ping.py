@@ -212,6 +212,16 @@ async def test_a_network_is_swept() -> None:
     assert re.search(rb"^127\.0\.0\.17,up,0\.\d+$", table, re.MULTILINE)
 
 
+async def test_a_wide_sweep_finds_every_host() -> None:
+    """65,534 addresses as fast as it goes: none is missed, and the thread leaves the loop its turn."""
+    params = {"interval": 0.01, "timeout": 2.0, "sweep_count": 1, "sweep_rate": 1_000_000}
+    recording = await record(Ping(), "127.0.0.0/16", params)
+    assert recording.metric("sweep_hosts_scanned").stats["value"] == 65_534
+    assert recording.metric("sweep_hosts_up").stats["value"] == 65_534
+    (table,) = recording.artifacts.values()
+    assert table.count(b",up,") == 65_534
+
+
 @pytest.mark.parametrize(
     ("target", "params", "code"),
     [

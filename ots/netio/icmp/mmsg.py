@@ -1,4 +1,5 @@
-"""Many packets with one system call: sendmmsg(2) and recvmmsg(2), which Python does not have.
+"""Many packets with one system call: sendmmsg(2) and recvmmsg(2), which Python does not have. A system that
+has not got them either (macOS) gets one call for each packet.
 
 Packets, addresses and ancillary data lie in blocks of equal records that are made once; a batch of requests
 is written column by column (one slice assignment sets one byte of all packets), a batch of replies is read in
@@ -57,11 +58,6 @@ _send = getattr(_libc, "sendmmsg", None)
 _receive = getattr(_libc, "recvmmsg", None)
 
 
-def available() -> bool:
-    """Whether this system has both calls."""
-    return _send is not None and _receive is not None
-
-
 class Outbox:
     """Echo requests of one family to addresses that follow one another."""
 
@@ -111,13 +107,32 @@ class Outbox:
 
         `OSError` if already the first one did not.
         """
-        assert _send is not None
+        if _send is None:
+            return self._send_singly(sock, first, count)
         start = ctypes.byref(self._messages, first * ctypes.sizeof(_Message))
         sent = int(_send(sock.fileno(), start, count, socket.MSG_DONTWAIT))
         if sent < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return sent
+
+    def _send_singly(self, sock: socket.socket, first: int, count: int) -> int:
+        for place in range(first, first + count):
+            packet = self._packets[place * self._stride : (place + 1) * self._stride]
+            name = self._names[place * self._name_bytes : (place + 1) * self._name_bytes]
+            address: tuple[str, int] | tuple[str, int, int, int]
+            if self._codec.family == "4":
+                address = socket.inet_ntop(socket.AF_INET, name[4:8]), 0
+            else:
+                scope = int.from_bytes(name[24:28], sys.byteorder)
+                address = socket.inet_ntop(socket.AF_INET6, name[8:24]), 0, 0, scope
+            try:
+                sock.sendto(packet, address)
+            except OSError:
+                if place == first:
+                    raise
+                return place - first
+        return count
 
 
 Stamp = tuple[int, int, int, int]
@@ -160,10 +175,34 @@ class Inbox:
     def receive(self, sock: socket.socket) -> int:
         """Reads what waits, a batch at most; returns how many packets. An error of the socket counts as none:
         it stands in the error queue too."""
-        assert _receive is not None
+        if _receive is None:
+            return self._receive_singly(sock)
         ctypes.memmove(self._messages, self._pristine, len(self._pristine))
         count = int(_receive(sock.fileno(), self._messages, BATCH, socket.MSG_DONTWAIT, None))
         return max(0, count)
+
+    def _receive_singly(self, sock: socket.socket) -> int:
+        """Puts packets and stamps where recvmmsg puts them."""
+        for place in range(BATCH):
+            start = place * _RECORD
+            packet = start + _NAME + _CONTROL
+            try:
+                length, ancillary, _, address = sock.recvmsg_into(
+                    [self._view[packet : packet + _PACKET]], _CONTROL
+                )
+            except OSError:
+                return place
+            self._lengths[place] = length
+            at, family = (4, socket.AF_INET) if self._family == "4" else (8, socket.AF_INET6)
+            sender = socket.inet_pton(family, address[0].partition("%")[0])
+            self._block[start + at : start + at + len(sender)] = sender
+            control = start + _NAME
+            self._block[control : control + _CONTROL] = bytes(_CONTROL)
+            for level, kind, data in ancillary[:1]:
+                item = struct.pack("=ii", level, kind) + data[: _CONTROL - 16]
+                at = control + ctypes.sizeof(ctypes.c_size_t)
+                self._block[at : at + len(item)] = item
+        return BATCH
 
     def read(self, count: int) -> Iterator[tuple[int, Stamp, Parsed]]:
         """Length, stamp and fields of each packet that was received."""

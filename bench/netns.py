@@ -1,0 +1,60 @@
+"""Two network namespaces with a wire between them, for benches that loopback would flatter. Needs root."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`prefix` runs a command in the near namespace; addresses are those of the wire's ends."""
+
+    near_name: str
+    far_name: str
+    near_address: str
+    far_address: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.near_name)
+
+    @property
+    def far_prefix(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.far_name)
+
+    def near(self, *command: str) -> None:
+        """Runs a command in the near namespace; RuntimeError if it fails."""
+        _do(*self.prefix, *command)
+
+    def far(self, *command: str) -> None:
+        """Runs a command in the far namespace; RuntimeError if it fails."""
+        _do(*self.far_prefix, *command)
+
+
+@contextmanager
+def pair(near: str, far: str, network: str) -> Iterator[Pair]:
+    """A near end at NETWORK.1 and a far end at NETWORK.2, until the end; `network` is as `192.0.2`."""
+    found = Pair(near, far, f"{network}.1", f"{network}.2")
+    made: list[str] = []
+    try:
+        for name in (near, far):
+            _do("ip", "netns", "add", name)
+            made.append(name)
+            _do("ip", "-n", name, "link", "set", "lo", "up")
+        _do("ip", "link", "add", "wire", "netns", near, "type", "veth", "peer", "name", "wire", "netns", far)
+        for name, address in ((near, found.near_address), (far, found.far_address)):
+            _do("ip", "-n", name, "address", "add", f"{address}/24", "dev", "wire")
+            _do("ip", "-n", name, "link", "set", "wire", "up")
+        yield found
+    finally:
+        for name in made:
+            _do("ip", "netns", "del", name)
+
+
+def _do(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
