@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-__all__ = ["Authority", "ca"]
+__all__ = ["Authority", "ca", "founded"]
 
 NAMES = ("localhost", "127.0.0.1", "::1", "www.ots.test")
 
@@ -44,7 +44,11 @@ def _write(cert: trustme.LeafCert, folder: Path, name: str) -> tuple[Path, Path]
 @pytest.fixture(scope="session")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority of this test session."""
-    folder = tmp_path_factory.mktemp("ca")
+    return founded(tmp_path_factory.mktemp("ca"))
+
+
+def founded(folder: Path) -> Authority:
+    """A new authority with its files in `folder`."""
     issuer = trustme.CA()
     root = folder / "root.pem"
     issuer.cert_pem.write_to_path(str(root))

@@ -197,6 +197,7 @@ def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Head
         requests=sum(flow.requests for flow in meter.flows),
         dials=sum(flow.dials for flow in meter.flows),
         process_cpu_ratio=round(cpu, 3),
+        process_cpu_seconds=round(watch.cpu_seconds, 6),
     )
     if found is not None and found.window.seconds >= _LIMIT_SHOWS and cpu > PROBE_LIMITED_CPU:
         ctx.flag("probe_limited")

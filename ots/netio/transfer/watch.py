@@ -98,10 +98,15 @@ class Watch:
             self._ctx.log.info("the data budget ended with this transfer")
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU that this process has used since the watch began, all its threads."""
+        return time.process_time() - self._cpu_start
+
+    @property
     def cpu_ratio(self) -> float:
         """CPU seconds of this process for each second since the watch began; 1 is a whole core."""
         elapsed = self._ctx.clock.monotonic() - self._cpu_since
-        return (time.process_time() - self._cpu_start) / elapsed if elapsed > 0 else 0.0
+        return self.cpu_seconds / elapsed if elapsed > 0 else 0.0
 
     def _over(self, now: float) -> StopReason | None:
         if self._meter.full.is_set():
