@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from ots import units
 from ots.i18n import N_
 from ots.model.report import DataUse, Error
@@ -14,6 +16,7 @@ class DataBudget:
     """Counts the bytes of all probes of a run and stops them at the limit (None: no limit)."""
 
     def __init__(self, limit: int | None = None) -> None:
+        self._spending = threading.Lock()
         self.use = DataUse(limit_bytes=limit)
 
     @property
@@ -23,8 +26,9 @@ class DataBudget:
         return max(0, self.use.limit_bytes - self.use.received_bytes - self.use.sent_bytes)
 
     def spend(self, *, received: int = 0, sent: int = 0) -> None:
-        self.use.received_bytes += received
-        self.use.sent_bytes += sent
+        with self._spending:
+            self.use.received_bytes += received
+            self.use.sent_bytes += sent
         if self.left == 0:
             raise Failed(
                 "resource",

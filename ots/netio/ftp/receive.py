@@ -1,20 +1,17 @@
-"""A file's bytes from a data connection into a transfer's meter: read into one buffer, counted, let go."""
+"""A file's bytes from a data connection into a transfer's meter, read by a thread and let go."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Callable
 
 from ots.clock import Clock
-from ots.netio.ready import readable, writable
+from ots.netio.transfer.aside import aside, wake
+from ots.netio.transfer.intake import BUFFER, GULP, Intake
 from ots.netio.transfer.meter import Flow, Meter
 
-BUFFER = 256 << 10
-
-_FOR_EVER = float(1 << 30)
-"""The watch ends what stalls."""
+_LEAST_WAIT = 0.001
 
 
 async def receive(
@@ -29,30 +26,36 @@ async def receive(
     """Reads to the end of the file; returns its bytes.
 
     The first byte has to come before `first_until`: TimeoutError. Later the watch over the transfer decides.
-    Other errors are the socket's. `book` is called after each read and may raise `Failed`.
+    Other errors are the socket's. `book` is called after each read, by the thread, and may raise `Failed`.
     """
-    buffer = memoryview(bytearray(BUFFER))
-    until, count = first_until, 0
     flow.connection = sock
-    while True:
-        try:
-            got = sock.recv_into(buffer)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            await readable(sock, clock, until)
-            continue
-        except ssl.SSLWantWriteError:
-            await writable(sock, clock, until)
-            continue
-        now = clock.monotonic()
+    intake = Intake(flow, meter, clock.monotonic, book, digest)
+
+    def stop() -> None:
+        intake.stopped = True
+        wake(sock, socket.SHUT_RD)
+
+    sock.settimeout(max(_LEAST_WAIT, first_until - clock.monotonic()))
+    await aside(lambda: _read(sock, intake), stop)
+    await intake.settle()
+    flow.look()
+    return intake.count
+
+
+def _read(sock: socket.socket, intake: Intake) -> None:
+    """To the file's end, in a thread."""
+    blind = intake.blind and not isinstance(sock, ssl.SSLSocket)
+    first = True
+    while not intake.over:
+        if blind:
+            got = intake.drop(sock, GULP)
+            intake.arrived(got, more=got > 0)
+        else:
+            data = intake.read(sock, BUFFER)
+            got = len(data)
+            intake.pieces([data], more=got > 0, t=intake.stamp())
         if not got:
-            flow.look()
-            return count
-        until = _FOR_EVER
-        count += got
-        meter.arrived(flow, now, got)
-        if digest is not None:
-            digest(buffer[:got])
-        if not meter.full.is_set():
-            book()
-        # A sender that is always ahead would keep the loop, the other connections and the cut from it.
-        await asyncio.sleep(0)
+            return
+        if first:
+            first = False
+            sock.settimeout(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import select
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -23,6 +24,7 @@ from ots.i18n import N_
 from ots.model.outcome import Phase
 from ots.netio.errors import classify
 from ots.netio.http.dialer import Arrivals, CountingHandler, Dialer, Way
+from ots.netio.http.framing import Framing, framing_of
 from ots.netio.http.proxy import refused
 from ots.netio.tcpinfo import Connection
 from ots.probe import Failed, Target
@@ -30,6 +32,7 @@ from ots.probe import Failed, Target
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 MAX_FIELD = 16 << 10
+_HANG_UP = getattr(select, "POLLRDHUP", 0)
 
 HEADERS: Mapping[str, str] = {
     "Accept": "*/*",
@@ -60,6 +63,28 @@ class Answer:
     response: aiohttp.ClientResponse
     handler: CountingHandler
     redirects: int
+    framing: Framing | None = None
+    """How the body is framed, where it was taken off the connection beside aiohttp."""
+
+    def take(self) -> tuple[Framing, memoryview]:
+        """The body, to be read off the connection: its framing, and what of it has come already.
+
+        From here on it is the reader's business, until `done`.
+        """
+        held, self.handler.held = self.handler.held, None
+        length = 0 if self.status == 204 else self.length
+        self.framing = framing_of(self.response.headers, length)
+        return self.framing, memoryview(held or b"")
+
+    def done(self) -> None:
+        """All of the body has been read: gives the connection back for the next request."""
+        wire = self.handler.wire
+        assert self.framing is not None
+        if self.framing.beyond or wire is None or wire.is_closing() or _left(wire):
+            self.handler.force_close()
+        if wire is not None and not wire.is_reading():
+            wire.resume_reading()
+        self.response.content.feed_eof()
 
     @property
     def arrivals(self) -> Arrivals:
@@ -99,10 +124,13 @@ class Answer:
     @property
     def overhead(self) -> int:
         """Bytes of header and framing that came so far."""
+        if self.framing is not None:
+            return self.handler.head_bytes + self.framing.overhead
         return max(0, self.arrivals.bytes - self.response.content.total_bytes)
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The body as it comes. `Failed` in phase `transfer`."""
+        self.handler.let_go()
         try:
             async for piece in self.response.content.iter_any():
                 yield piece
@@ -146,9 +174,16 @@ class Client:
         )
 
     async def get(self, url: URL) -> Answer:
-        """An accepted answer. Follows up to five redirects; anything else is `Failed`."""
+        """An accepted answer. Follows up to five redirects; anything else is `Failed`.
+
+        Its body waits on the connection until it is received or asked for in pieces.
+        """
         for redirects in range(MAX_REDIRECTS + 1):
-            response, handler = await self._request("GET", url, timed=True)
+            self.dialer.hold = True
+            try:
+                response, handler = await self._request("GET", url, timed=True)
+            finally:
+                self.dialer.hold = False
             if response.status not in REDIRECTS:
                 self._judge(response)
                 return Answer(response, handler, redirects)
@@ -234,7 +269,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[aiohttp.ClientResponse, CountingHandler]:
         if self.dialer.handler is not None:
-            self.dialer.handler.arrivals = Arrivals()
+            self.dialer.handler.expect(hold=self.dialer.hold)
         self.request_sent, self._first_byte_timer = None, timed
         proxy = self._way.proxy
         # Only a plain request is addressed to the proxy; a TLS one speaks to the server through the tunnel.
@@ -302,6 +337,13 @@ def http_failure(error: Exception, phase: Phase) -> Failed:
     if isinstance(error, aiohttp.ClientConnectionError) and not isinstance(error, OSError):
         return _of_connection(error, phase)
     return classify(error, phase)
+
+
+def _left(wire: asyncio.Transport) -> bool:
+    """Whether the peer has closed the connection, as far as the kernel has heard."""
+    looking = select.poll()
+    looking.register(wire.get_extra_info("socket").fileno(), _HANG_UP)
+    return bool(looking.poll(0))
 
 
 def _of_connection(error: aiohttp.ClientConnectionError, phase: Phase) -> Failed:

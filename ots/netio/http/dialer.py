@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d ")
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _FINAL = re.compile(rb"\r\n\r\nHTTP/1\.[01] [2-5]\d\d ")
 
 
@@ -47,17 +48,25 @@ class Arrivals:
 class CountingHandler(ResponseHandler):
     """aiohttp's protocol, counting and stamping what arrives before anything is done with it.
 
+    With `hold` aiohttp gets an answer's header alone: what comes behind it waits in `held` and in the kernel
+    until somebody reads it there or lets it go on to aiohttp.
+
     It also keeps why the connection ended, and ends a body whose framing turned out to be garbage: left to
     itself, aiohttp closes the connection then and lets the body's reader wait for ever.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         super().__init__(loop=loop)
-        self._stamp = clock.monotonic
         self.arrivals = Arrivals()
         self.body: aiohttp.StreamReader | None = None
         self.lost: BaseException | None = None
         self.garbled = False
+        self.stamp = clock.monotonic
+        self.hold = False
+        self.held: bytes | None = None
+        """The body's first bytes, once the header has been told apart from them."""
+        self.head_bytes = 0
+        self._head = b""
         # aiohttp forgets its transport when it closes it, which may be long before what waits there is sent.
         self.wire: asyncio.Transport | None = None
 
@@ -66,16 +75,42 @@ class CountingHandler(ResponseHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        arrivals, now = self.arrivals, self._stamp()
+        arrivals, now = self.arrivals, self.stamp()
         arrivals.bytes += len(data)
         if arrivals.first is None and _INTERIM.match(data) and not _FINAL.search(data):
             arrivals.interim = arrivals.interim or now
         elif arrivals.first is None:
             arrivals.first = now
         arrivals.last = now
-        super().data_received(data)
+        super().data_received(self._without_body(data) if self.hold else data)
         if isinstance(self.exception(), HttpProcessingError):
             self.garbled = True
+
+    def expect(self, *, hold: bool) -> None:
+        """A request goes out; `hold`: its answer's body is not for aiohttp."""
+        self.arrivals = Arrivals()
+        self.hold, self.held, self._head, self.head_bytes = hold, None, b"", 0
+
+    def let_go(self) -> None:
+        """Gives aiohttp the body after all."""
+        held, self.hold, self.held = self.held, False, None
+        if held is not None and self.wire is not None:
+            self.wire.resume_reading()
+            if held:
+                super().data_received(held)
+
+    def _without_body(self, data: bytes) -> bytes:
+        """What of it belongs to the header; from its end on nothing more is read here."""
+        known = len(self._head)
+        self._head += data
+        end = _end_of_header(self._head)
+        if end is None:
+            return data
+        self.hold, self.held, self.head_bytes = False, self._head[end:], end
+        self._head = b""
+        if self.wire is not None:
+            self.wire.pause_reading()
+        return data[: end - known]
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lost = exc
@@ -83,6 +118,16 @@ class CountingHandler(ResponseHandler):
         super().connection_lost(exc)
         if self.body is not None and not self.body.is_eof() and self.body.exception() is None:
             self.body.set_exception(aiohttp.ClientPayloadError("the connection ended"))
+
+
+def _end_of_header(data: bytes) -> int | None:
+    """Where the final answer's header ends, interim answers before it included; None if it still goes on."""
+    start = 0
+    while (found := _EMPTY_LINE.search(data, start)) is not None:
+        if not _INTERIM.match(data, start):
+            return found.end()
+        start = found.end()
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +156,8 @@ class Dialer(aiohttp.BaseConnector):
         super().__init__(limit=1, keepalive_timeout=60.0)
         self._way = way
         self.handler: CountingHandler | None = None
+        self.hold = False
+        """Bodies are not for aiohttp."""
         self.connect_start: float | None = None
         self.connected: float | None = None
         self.dials = 0
@@ -123,6 +170,7 @@ class Dialer(aiohttp.BaseConnector):
         host, port, secure = url.host or "", url.port or 80, url.scheme == "https"
         self.dials += 1
         handler = CountingHandler(self._loop, way.clock)
+        handler.expect(hold=self.hold)
         sock = await (self._direct(host, port) if way.proxy is None else self._by_proxy(host, port, secure))
         # From here on the loop owns the socket and closes it, also if the handshake fails.
         if secure:

@@ -1,35 +1,153 @@
-"""One HTTP body, read to its end into a transfer's meter."""
+"""One HTTP body, read to its end into a transfer's meter, beside aiohttp.
+
+aiohttp has had the header and gets nothing more. A plain connection is read by a thread, which lets the
+kernel drop content that nobody has to see: no copy, and the loop stays free. TLS is read on the loop,
+decrypted into one buffer.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
+from typing import cast
 
+from ots.netio.errors import classify
 from ots.netio.http.client import Answer
+from ots.netio.http.framing import LARGE, Framing
+from ots.netio.transfer.aside import aside, borrowed, wake
+from ots.netio.transfer.intake import BUFFER, Intake
 from ots.netio.transfer.meter import Flow, Meter
+from ots.probe import Failed
 
 
 async def receive(
     answer: Answer,
     flow: Flow,
     meter: Meter,
-    digest: Callable[[bytes], object] | None,
+    digest: Callable[[memoryview], object] | None,
     book: Callable[[], None],
 ) -> int:
     """Reads one body to its end into the meter; returns its bytes.
 
-    `book` is called after each read that others may follow; it may raise `Failed`. Bytes are stamped with the
-    instant at which the protocol got them, not with that at which this task ran.
+    `book` is called after each read that others may follow, also from a thread; it may raise `Failed`. Bytes
+    are stamped with the instant at which they came from the socket.
     """
-    count = 0
-    arrivals = answer.arrivals
+    handler = answer.handler
+    intake = Intake(flow, meter, handler.stamp, book, digest)
     flow.look()
-    stamp = arrivals.first if answer.content_waits else None
-    async for piece in answer.pieces():
-        count += len(piece)
-        meter.arrived(flow, arrivals.last if stamp is None else stamp, len(piece))
-        stamp = None
-        if digest is not None:
-            digest(piece)
-        if not (answer.ended or meter.full.is_set()):
-            book()
-    return count
+    framing, held = answer.take()
+    if len(held):
+        pieces = framing.feed(held)
+        if framing.beyond:
+            raise Failed("protocol", "first_byte", "BAD_RESPONSE", "no valid HTTP answer: more than promised")
+        intake.pieces(pieces, more=not framing.ended, t=answer.arrivals.first or handler.stamp())
+    wire = handler.wire
+    if not (framing.ended or intake.over):
+        if wire is None:
+            framing.eof()
+        elif wire.get_extra_info("sslcontext") is None:
+            await _plain(wire, framing, intake)
+        else:
+            await _Decrypted(wire, framing, intake).read()
+    await intake.settle()
+    answer.done()
+    return intake.count
+
+
+async def _plain(wire: asyncio.Transport, framing: Framing, intake: Intake) -> None:
+    with borrowed(wire.get_extra_info("socket").fileno()) as sock:
+
+        def stop() -> None:
+            intake.stopped = True
+            wake(sock, socket.SHUT_RD)
+
+        await aside(lambda: _read(sock, framing, intake), stop)
+
+
+def _read(sock: socket.socket, framing: Framing, intake: Intake) -> None:
+    """To the body's end, in a thread."""
+    try:
+        while not (framing.ended or intake.over):
+            if intake.blind and framing.certain >= LARGE:
+                got = intake.drop(sock, framing.certain)
+                if got:
+                    framing.skip(got)
+                    intake.arrived(got, more=not framing.ended)
+                    continue
+            elif data := intake.read(sock, framing.appetite):
+                t = intake.stamp()
+                pieces = framing.feed(data)
+                intake.pieces(pieces, more=not framing.ended, t=t)
+                continue
+            framing.eof()
+    except OSError as error:
+        raise classify(error, "transfer") from None
+
+
+class _Decrypted(asyncio.BufferedProtocol):
+    """Takes aiohttp's place behind asyncio's TLS while a body is read."""
+
+    def __init__(self, wire: asyncio.Transport, framing: Framing, intake: Intake) -> None:
+        self._wire, self._framing, self._intake = wire, framing, intake
+        self._before = cast(asyncio.Protocol, wire.get_protocol())
+        self._place = memoryview(bytearray(BUFFER))
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def read(self) -> None:
+        """To the body's end."""
+        self._wire.set_protocol(self)
+        self._wire.resume_reading()
+        try:
+            await self._done
+        finally:
+            self._wire.pause_reading()
+            self._wire.set_protocol(self._before)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._place
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._done.done():
+            return
+        t = self._intake.stamp()
+        try:
+            pieces = self._framing.feed(self._place[:nbytes])
+            self._intake.pieces(pieces, more=not self._framing.ended, t=t)
+        except Failed as failure:
+            self._end(failure)
+        else:
+            if self._framing.ended or self._intake.over:
+                self._end(None)
+
+    def eof_received(self) -> None:
+        self._closed(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed(exc)
+        # Its own protocol is told too, as if it had been there all the time.
+        self._before.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._before.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._before.resume_writing()
+
+    def _closed(self, error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise classify(error, "transfer")
+            self._framing.eof()
+        except Failed as failure:
+            self._end(failure)
+        else:
+            self._end(None)
+
+    def _end(self, failure: Failed | None) -> None:
+        if self._done.done():
+            return
+        if failure is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(failure)

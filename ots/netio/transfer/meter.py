@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -58,10 +59,10 @@ class Flow:
 
 
 class Meter:
-    """Counts content where it arrives. Constant in memory; after `close` nothing counts any more."""
+    """Counts content where it arrives, in any thread. Constant in memory; after `close` nothing counts."""
 
     def __init__(self, connections: int, *, size: int | None = None, sampled: bool = False) -> None:
-        """`size` sets `full` once so many bytes have arrived, and nothing counts beyond it.
+        """`size` makes it `full` once so many bytes have arrived, and nothing counts beyond it.
 
         `sampled`: bytes come through `delivered`.
         """
@@ -69,7 +70,10 @@ class Meter:
         self._bucket = 0.0 if sampled else BUCKET
         # Between two samples the bytes are taken to have come evenly.
         self.curve = Curve(SAMPLE if sampled else BUCKET)
-        self.full = asyncio.Event()
+        self.full = False
+        self.filled = asyncio.Event()
+        """Set by whoever sees on the loop that it is full."""
+        self._lock = threading.Lock()
         self._size = size
         self._closed_at: float | None = None
         self._bucket_end = 0.0
@@ -85,6 +89,10 @@ class Meter:
     def arrived(self, flow: Flow, t: float, count: int) -> None:
         """Books content of one connection that arrived at `t`."""
         flow.moved += count
+        with self._lock:
+            self._arrived(flow, t, count)
+
+    def _arrived(self, flow: Flow, t: float, count: int) -> None:
         total = self.curve.total[-1] if self.curve.total else 0
         if self._size is not None:
             count = min(count, self._size - total)
@@ -96,7 +104,7 @@ class Meter:
         flow.end = t
         self._point(t, total + count)
         if total + count == self._size:
-            self.full.set()
+            self.full = True
 
     def delivered(self, t: float, counts: Sequence[int]) -> None:
         """Books what had been delivered on each connection by `t`; it never shrinks."""

@@ -7,6 +7,7 @@ samples the round trip. How the bytes get to the meter is the protocol's busines
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Watch:
         self._stall = stall
         self._sent = sent
         self._booked = 0
+        self._booking = threading.Lock()
         self._sampled = 0.0
         self._cpu_start = time.process_time()
         self._cpu_since = ctx.clock.monotonic()
@@ -109,7 +111,7 @@ class Watch:
         return self.cpu_seconds / elapsed if elapsed > 0 else 0.0
 
     def _over(self, now: float) -> StopReason | None:
-        if self._meter.full.is_set():
+        if self._meter.full:
             return "size"
         ends = self._ends_at()
         return "duration" if ends is not None and now >= ends else None
@@ -146,8 +148,8 @@ class Watch:
     def book(self) -> None:
         """Charges the data budget as long as a connection moves data; `Failed` where nothing is left of it.
 
-        A download calls this at every read, so that it oversteps by a read of each connection at most; an
-        upload by what is acknowledged within a tick.
+        Called on the loop and by the threads that read. A download calls this at every read, so that it
+        oversteps by a read of each connection at most; an upload by what is acknowledged within a tick.
         """
         if all(flow.finished for flow in self._meter.flows):
             # A budget that fits exactly ends nothing.
@@ -161,12 +163,13 @@ class Watch:
             raise
 
     def _charge(self) -> None:
-        moved = self._meter.moved - self._booked
-        self._booked += moved
-        if self._sent:
-            self._ctx.budget.spend(sent=moved)
-        else:
-            self._ctx.budget.spend(received=moved)
+        with self._booking:
+            moved = self._meter.moved - self._booked
+            self._booked += moved
+            if self._sent:
+                self._ctx.budget.spend(sent=moved)
+            else:
+                self._ctx.budget.spend(received=moved)
 
     def _show(self, now: float) -> None:
         done = self._meter.bytes
@@ -188,7 +191,7 @@ class Watch:
             return
         try:
             async with asyncio.timeout(pause):
-                await self._meter.full.wait()
+                await self._meter.filled.wait()
         except TimeoutError:
             return
 
