@@ -48,8 +48,9 @@ async def test_every_peer_answers_where_it_says(peers: Peers) -> None:
             async with session.get(f"{url}/speed/empty", ssl=tls or False) as response:
                 assert response.status == 200
                 assert await response.read() == b""
-    assert set(peers.variables()) == {"server", "host", "tcp", "tls", "dns", "ftp", "smtp", "pop3", "ca"}
-    assert set(peers.ports) == {"http", "https", "dns", "ftp", "smtp", "pop3"}
+    named = {"dns", "ftp", "smtp", "pop3", "udp_echo"}
+    assert set(peers.variables()) == {"server", "host", "tcp", "tls", "ca", *named}
+    assert set(peers.ports) == {"http", "https", *named}
 
 
 async def test_download_of_a_size_is_exact_and_of_a_strange_size_refused(peers: Peers) -> None:

@@ -40,6 +40,7 @@ STANDS_FOR = {
     "127.0.0.1:2525": "smtp",
     "127.0.0.1:2110": "pop3",
     "127.0.0.1:5353": "dns",
+    "127.0.0.1:2112": "udp_echo",
 }
 """Addresses in the text, and the embedded peer that is meant."""
 

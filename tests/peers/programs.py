@@ -109,6 +109,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("dovecot", "debian", "dovecot-imapd", "mail over IMAP", _on_path("dovecot")),
     Program("dovecot-pop3", "debian", "dovecot-pop3d", "mail over POP3", _at("/usr/lib/dovecot/pop3")),
     Program("dovecot-lmtp", "debian", "dovecot-lmtpd", "delivering mail", _at("/usr/lib/dovecot/lmtp")),
+    Program("irtt", "debian", "irtt", "udp_echo compared with irtt", _on_path("irtt")),
     Program("mtr", "debian", "mtr-tiny", "trace compared with mtr", _on_path("mtr")),
     Program("traceroute", "debian", "traceroute", "trace compared with traceroute", _on_path("traceroute")),
     Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),

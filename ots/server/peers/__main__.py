@@ -17,9 +17,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ots.server.peers import certificate, dns, ftp, http, pop3, smtp
+from ots.server.peers import certificate, dns, ftp, http, pop3, smtp, udp_echo
 from ots.server.peers.peer import Peer
 from ots.server.peers.postboxes import Postboxes
+
+ECHO_KEY = "OTS_UDP_ECHO_KEY"
+"""The environment variable with the key that clients of the echo responder must have, if they must."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--ftp-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--smtp-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--pop3-port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--udp-echo-port", type=int, default=0, help="0: any free one")
     parser.add_argument("--stay", action="store_true", help="don't end when standard input closes")
     options = parser.parse_args(argv)
     try:
@@ -59,6 +63,7 @@ async def _serve(options: argparse.Namespace) -> None:
             (functools.partial(http.start, tls=context), options.https_port),
             (functools.partial(smtp.start, boxes, context), options.smtp_port),
             (functools.partial(pop3.start, boxes), options.pop3_port),
+            (functools.partial(udp_echo.start, key=os.environ.get(ECHO_KEY)), options.udp_echo_port),
         ):
             peer = await start(options.host, port)
             stack.push_async_callback(peer.close)

@@ -34,7 +34,7 @@ class Peers:
     pid: int
 
     def authority(self, name: str) -> str:
-        """`host:port` of `http`, `https`, `dns`, `ftp`, `smtp` or `pop3`, an IPv6 address in brackets."""
+        """`host:port` of a peer by its name (`http`, `udp_echo` …), an IPv6 address in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.ports[name]}"
 
@@ -57,6 +57,7 @@ class Peers:
             "ftp": f"ftp://{self.authority('ftp')}",
             "smtp": f"smtp://{self.authority('smtp')}",
             "pop3": f"pop3://ots@{self.authority('pop3')}",
+            "udp_echo": self.authority("udp_echo"),
             "ca": self.ca_file,
         }
 
