@@ -65,9 +65,7 @@ class UDPEcho(Probe):
     kind = "udp_echo"
     example = f"127.0.0.1:{DEFAULT_PORT}"
     version = 1
-    summary = N_(
-        "Round-trip time by UDP, with loss and jitter told apart for each way, against an OTS server."
-    )
+    summary = N_("Round trips by UDP to an OTS responder, with loss and jitter of each way by itself.")
     targets = Targets(forms=("host:port",))
     Params = UDPEchoParams
     metrics = published.METRICS

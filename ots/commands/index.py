@@ -41,6 +41,6 @@ KINDS: dict[str, str] = {
     "tcp_connect": "Opens TCP connections and times them: is the port open, how far is it?",
     "tls_handshake": "Times TLS handshakes and looks at what is agreed and at the certificate.",
     "trace": "The path to a host hop by hop: routers, round-trip times, loss, changes, path MTU.",
-    "udp_echo": "Round-trip time by UDP, with loss and jitter told apart for each way, against an OTS server.",
+    "udp_echo": "Round trips by UDP to an OTS responder, with loss and jitter of each way by itself.",
     "web_page": "Loads a page with what it names, as a browser would but without rendering it (light mode).",
 }
