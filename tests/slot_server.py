@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from ots.server.peers import http
 
@@ -46,6 +47,9 @@ async def slot_server(server: SlotServer | None = None) -> AsyncIterator[SlotSer
         if request.path in ("/speed/down", "/speed/up") and request.headers.get("OTS-Slot") not in state.held:
             state.without_place += 1
             raise web.HTTPForbidden(text="no place\n")
+        # The peer's own routes know nothing of these places.
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() != "ots-slot"]
+        request = request.clone(headers=CIMultiDict(headers))
         return await handler(request)
 
     async def take(request: web.Request) -> web.Response:

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 
 from ots.server.peers import http
+from ots.server.peers.arrivals import SERIES_POINTS, Arrivals
 from ots.server.peers.pages import PARTS
 from ots.server.peers.process import Peers, PeersFailed, started
 
@@ -160,10 +161,10 @@ async def test_port_taken_raises_and_leaves_nothing() -> None:
 
 def test_series_of_a_long_upload_stays_small() -> None:
     """However many reads, the series is thinned and still ends with the whole count."""
-    arrivals = http.Arrivals()
+    arrivals = Arrivals()
     for k in range(200_000):
         arrivals.add(k * 0.01, 10)
-    assert len(arrivals.t) <= http.SERIES_POINTS
+    assert len(arrivals.t) <= SERIES_POINTS
     assert arrivals.total[-1] == 2_000_000
     assert arrivals.t == sorted(arrivals.t)
 

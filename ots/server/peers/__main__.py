@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ots.server.peers import certificate, dns, ftp, http, pop3, smtp, udp_echo
+from ots.server.peers.facility import Facility
+from ots.server.peers.limits import LOOPBACK
 from ots.server.peers.peer import Peer
 from ots.server.peers.postboxes import Postboxes
 
@@ -55,12 +57,14 @@ async def _serve(options: argparse.Namespace) -> None:
     async with contextlib.AsyncExitStack() as stack:
         context, pem = certificate.server_context(options.host)
         boxes = Postboxes()
+        facility = Facility.made(LOOPBACK)
+        stack.callback(facility.close)
         peers: list[Peer] = []
         for start, port in (
-            (http.start, options.http_port),
+            (functools.partial(http.start, facility=facility), options.http_port),
             (dns.start, options.dns_port),
             (ftp.start, options.ftp_port),
-            (functools.partial(http.start, tls=context), options.https_port),
+            (functools.partial(http.start, tls=context, facility=facility), options.https_port),
             (functools.partial(smtp.start, boxes, context), options.smtp_port),
             (functools.partial(pop3.start, boxes), options.pop3_port),
             (functools.partial(udp_echo.start, key=os.environ.get(ECHO_KEY)), options.udp_echo_port),
