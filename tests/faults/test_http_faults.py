@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ots.netio.transfer.intake import GULP
 from ots.probe import Probe
 from ots.probes.http_download import HTTPDownload
 from ots.probes.http_upload import HTTPUpload
@@ -434,7 +435,7 @@ async def test_peer_that_talks_nonsense_is_counted_by_its_tcp(said: bytes) -> No
 async def test_data_budget_ends_the_transfer(probe: Probe) -> None:
     """The budget used up while data moves: `resource`, invalid, with the rate until then.
 
-    A download oversteps by a read at most, an upload by what is acknowledged within a tick or two.
+    A download oversteps by two mebibytes at most, an upload by what is acknowledged within a tick or two.
     """
     peer = await http.start("127.0.0.1")
     try:
@@ -458,11 +459,11 @@ async def test_data_budget_ends_the_transfer(probe: Probe) -> None:
 
 BUDGET = 30_000_000
 
-ONE_READ = 3 << 17
-"""Bytes of a read: what asyncio takes from the socket at once, behind what aiohttp had waiting."""
+ONE_READ = 2 * GULP
+"""What is booked at once, and the read that made it so much."""
 
 
-async def test_data_budget_of_several_connections_is_overstepped_by_a_read_of_each() -> None:
+async def test_data_budget_of_several_connections_is_overstepped_by_little() -> None:
     """Four connections share one budget."""
     peer = await http.start("127.0.0.1")
     try:

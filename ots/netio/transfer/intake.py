@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from ots.netio.transfer.meter import Flow, Meter
 
 GULP = 1 << 20
-"""Bytes of a read at most: by so many a data budget may be overstepped."""
+"""Bytes of a read at most, and of what is booked at once: a data budget is overstepped by two of each
+connection at most."""
+
+_MOMENT = 0.001
+"""Seconds for which reads that follow each other closely are booked as one."""
 
 BUFFER = 256 << 10
 
@@ -44,6 +48,7 @@ class Intake:
         self.blind = _DROPS and digest is None
         """The kernel may drop what comes."""
         self._buffer: memoryview | None = None
+        self._unbooked, self._due = 0, 0.0
 
     @property
     def over(self) -> bool:
@@ -61,9 +66,15 @@ class Intake:
         return self._buffer[: sock.recv_into(self._buffer, min(most, BUFFER))]
 
     def arrived(self, count: int, *, more: bool, t: float | None = None) -> None:
-        """Books a read with so many bytes of content that came at `t` (now)."""
+        """Notes a read with so many bytes of content that came at `t` (now), and books it soon."""
+        flow, t = self._flow, self.stamp() if t is None else t
         self.count += count
-        self._meter.arrived(self._flow, self.stamp() if t is None else t, count)
+        flow.came, flow.came_at = flow.came + count, t
+        self._unbooked += count
+        if more and t < self._due and self._unbooked < GULP:
+            return
+        self._unbooked, self._due = 0, t + _MOMENT
+        self._meter.collect(flow)
         if more and not self._meter.full:
             self._book()
 

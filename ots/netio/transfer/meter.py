@@ -34,6 +34,10 @@ class Flow:
     begin: float | None = None
     end: float | None = None
     bytes: int = 0
+    came: int = 0
+    """Content bytes read so far, and when the last of them came. The thread that reads writes this, nobody
+    else; the meter collects it."""
+    came_at: float = 0.0
     moved: int = 0
     """Content bytes that came or went, also those that don't count: what the data budget is charged with."""
     overhead: int = 0
@@ -86,11 +90,19 @@ class Meter:
     def moved(self) -> int:
         return sum(flow.moved for flow in self.flows)
 
-    def arrived(self, flow: Flow, t: float, count: int) -> None:
-        """Books content of one connection that arrived at `t`."""
-        flow.moved += count
+    def collect(self, flow: Flow) -> None:
+        """Books what has come on a connection since the last time."""
         with self._lock:
-            self._arrived(flow, t, count)
+            count, t = flow.came - flow.moved, flow.came_at
+            if count:
+                flow.moved += count
+                self._arrived(flow, t, count)
+
+    def collect_all(self) -> None:
+        """Books what has come on all of them."""
+        for flow in self.flows:
+            if flow.came > flow.moved:
+                self.collect(flow)
 
     def _arrived(self, flow: Flow, t: float, count: int) -> None:
         total = self.curve.total[-1] if self.curve.total else 0
@@ -117,6 +129,7 @@ class Meter:
 
     def close(self, t: float) -> None:
         """The instant at which all connections are cut."""
+        self.collect_all()
         if self._closed_at is None:
             self._closed_at = t
 

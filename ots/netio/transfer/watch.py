@@ -58,6 +58,7 @@ class Watch:
         start = self._ctx.clock.monotonic()
         while True:
             now = self._ctx.clock.monotonic()
+            self._meter.collect_all()
             self.look(now)
             self._sample(now)
             reason = self._over(now)
@@ -90,6 +91,7 @@ class Watch:
         now = self._ctx.clock.monotonic()
         self.look(now)
         self._meter.close(now)
+        self._meter.collect_all()
         infos = [flow.info for flow in self._meter.flows if flow.info is not None]
         if infos and not self.rtts:
             self.rtts.append((now, sum(info.rtt for info in infos) / len(infos)))
@@ -148,8 +150,8 @@ class Watch:
     def book(self) -> None:
         """Charges the data budget as long as a connection moves data; `Failed` where nothing is left of it.
 
-        Called on the loop and by the threads that read. A download calls this at every read, so that it
-        oversteps by a read of each connection at most; an upload by what is acknowledged within a tick.
+        Called on the loop and by the threads that read. A download calls this at every mebibyte, so
+        that it oversteps by two of each connection at most; an upload by what is acknowledged within a tick.
         """
         if all(flow.finished for flow in self._meter.flows):
             # A budget that fits exactly ends nothing.
