@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import socket
@@ -10,14 +9,12 @@ import ssl
 from collections.abc import Callable
 
 from ots.clock import Clock
-from ots.netio.ready import readable, writable
 from ots.netio.tcpinfo import unacknowledged
 from ots.netio.transfer.acknowledged import Acknowledged
+from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
+from ots.netio.transfer.outflow import Outflow
 from ots.netio.transfer.payload import PieceSize, RandomPage
-
-_FOR_EVER = float(1 << 30)
-"""The watch ends what stalls."""
 
 
 class FileSending:
@@ -47,28 +44,20 @@ class FileSending:
         self._acknowledged = Acknowledged(self._flow, tls=isinstance(sock, ssl.SSLSocket))
         self._acknowledged.begin(sock)
         end = min((place for place in (stop, self._share) if place is not None), default=None)
-        size = PieceSize()
+        sock.setblocking(isinstance(sock, ssl.SSLSocket))
+        await aside(lambda: self._write(sock, end), lambda: wake(sock, socket.SHUT_RDWR))
+
+    def _write(self, sock: socket.socket, end: int | None) -> None:
+        """Piece after piece, in a thread."""
+        out, size = Outflow(sock), PieceSize()
         while not self._cut() and (end is None or self.handed < end):
             left = size.bytes if end is None else min(size.bytes, end - self.handed)
-            before = self._clock.monotonic()
-            await self._send(sock, self._page.at(self.handed, left))
-            now = self._clock.monotonic()
-            if self._flow.begin is None:
-                self._flow.begin = self._flow.end = now
-            size.adapt(now - before)
-            await asyncio.sleep(0)
-
-    async def _send(self, sock: socket.socket, piece: memoryview) -> None:
-        while piece:
-            try:
-                sent = sock.send(piece)
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                await writable(sock, self._clock, _FOR_EVER)
-            except ssl.SSLWantReadError:
-                await readable(sock, self._clock, _FOR_EVER)
-            else:
-                self.handed += sent
-                piece = piece[sent:]
+            before, handed = self._clock.monotonic(), self.handed
+            for count in out.put(self._page.at(handed, left)):
+                self.handed = handed + count
+                if self._flow.begin is None:
+                    self._flow.begin = self._flow.end = self._clock.monotonic()
+            size.adapt(self._clock.monotonic() - before)
 
     def end(self) -> None:
         """Says that this was all: in stream mode the end of the connection is the end of the file."""

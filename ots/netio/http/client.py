@@ -239,6 +239,19 @@ class Client:
         return found
 
     @property
+    def wire(self) -> int | None:
+        """The file descriptor of the connection, None where there is none."""
+        connection = self.connection
+        return None if connection is None or connection.fileno() < 0 else connection.fileno()
+
+    async def flush(self) -> None:
+        """Waits until all that was written is in the kernel, or the connection has ended."""
+        handler = self.dialer.handler
+        if handler is not None and handler.wire is not None:
+            handler.wire.set_write_buffer_limits(high=0)
+            await handler.room.wait()
+
+    @property
     def unsent(self) -> int:
         """Bytes that wait in this process for room in the kernel."""
         handler = self.dialer.handler

@@ -62,6 +62,9 @@ class CountingHandler(ResponseHandler):
         self.lost: BaseException | None = None
         self.garbled = False
         self.stamp = clock.monotonic
+        self.room = asyncio.Event()
+        """Nothing waits in this process for room in the kernel beyond the transport's limit."""
+        self.room.set()
         self.hold = False
         self.held: bytes | None = None
         """The body's first bytes, once the header has been told apart from them."""
@@ -112,8 +115,17 @@ class CountingHandler(ResponseHandler):
             self.wire.pause_reading()
         return data[: end - known]
 
+    def pause_writing(self) -> None:
+        self.room.clear()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.room.set()
+        super().resume_writing()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lost = exc
+        self.room.set()
         self.wire = None
         super().connection_lost(exc)
         if self.body is not None and not self.body.is_eof() and self.body.exception() is None:

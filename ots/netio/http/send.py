@@ -7,6 +7,7 @@ acknowledged; when it answers, what it says that it received.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -15,11 +16,16 @@ from ots.clock import Clock
 from ots.netio.http.client import Client
 from ots.netio.tcpinfo import unacknowledged
 from ots.netio.transfer.acknowledged import Acknowledged
+from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
-from ots.netio.transfer.payload import PieceSize, RandomPage
+from ots.netio.transfer.outflow import Outflow
+from ots.netio.transfer.payload import SMALLEST, PieceSize, RandomPage
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20
+
+_CRLF = b"\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Sending:
@@ -46,6 +52,7 @@ class Sending:
         self._cut = cut
         self._share = share
         self._chunked = chunked
+        self._tls = tls
         self._acknowledged = Acknowledged(flow, tls=tls)
         self._ended = False
         self._confirmed: int | None = None
@@ -56,27 +63,74 @@ class Sending:
         return self._ended or (not self._chunked and self.handed == self._share)
 
     async def body(self) -> AsyncIterator[memoryview]:
-        """Random pieces, larger as long as the path swallows them quickly."""
+        """Random pieces, larger as long as the path swallows them quickly.
+
+        aiohttp gets them all over TLS. On a plain connection it gets the first, with which the header leaves,
+        and the last, without which nobody can answer; a thread writes the rest to the socket while aiohttp
+        goes on listening.
+        """
         self._begin()
         size = PieceSize()
-        while not self._cut() and (self._share is None or self.handed < self._share):
-            left = size.bytes if self._share is None else min(size.bytes, self._share - self.handed)
-            piece = self._page.piece(left)
-            self.handed += left
+        while self._goes_on:
+            piece = self._piece(size)
+            self.handed += len(piece)
             if self._chunked:
-                self.framing += len(f"{left:x}") + 4
+                self.framing += len(_chunk_size(piece)) + len(_CRLF)
             before = self._clock.monotonic()
             yield piece
-            now = self._clock.monotonic()
-            if self.flow.begin is None:
-                self.flow.begin = self.flow.end = now
-            self.flow.look()
-            size.adapt(now - before)
+            size.adapt(self._seen() - before)
             # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
             await asyncio.sleep(0)
+            if not self._tls and self._before_last:
+                await self._aside(size)
         if self._chunked:
-            self.framing += 5
+            self.framing += len(_LAST_CHUNK)
         self._ended = True
+
+    @property
+    def _goes_on(self) -> bool:
+        return not self._cut() and (self._share is None or self.handed < self._share)
+
+    @property
+    def _before_last(self) -> bool:
+        return not self._cut() and (self._share is None or self.handed < self._share - SMALLEST)
+
+    def _piece(self, size: PieceSize, spare: int = 0) -> memoryview:
+        left = size.bytes if self._share is None else min(size.bytes, self._share - spare - self.handed)
+        return self._page.piece(left)
+
+    def _seen(self) -> float:
+        """Now, and that something has been handed over by now."""
+        now = self._clock.monotonic()
+        if self.flow.begin is None:
+            self.flow.begin = self.flow.end = now
+        self.flow.look()
+        return now
+
+    async def _aside(self, size: PieceSize) -> None:
+        await self._client.flush()
+        wire = self._client.wire
+        if wire is None:
+            return
+        with socket.socket(fileno=socket.dup(wire)) as sock:
+            try:
+                await aside(lambda: self._write(sock, size), lambda: wake(sock, socket.SHUT_RDWR))
+            except OSError:
+                # What the peer has to say of it, aiohttp hears: an answer, or how the connection ended.
+                await asyncio.get_running_loop().create_future()
+
+    def _write(self, sock: socket.socket, size: PieceSize) -> None:
+        """All but the last, in a thread."""
+        out = Outflow(sock)
+        while self._before_last:
+            piece = self._piece(size, SMALLEST)
+            before = self._clock.monotonic()
+            handed, framing = self.handed, self.framing
+            head, tail = (_chunk_size(piece), _CRLF) if self._chunked else (b"", b"")
+            for count in out.put(memoryview(head), piece, memoryview(tail)):
+                content = min(max(0, count - len(head)), len(piece))
+                self.handed, self.framing = handed + content, framing + count - content
+            size.adapt(self._clock.monotonic() - before)
 
     def delivered(self) -> int:
         """Content bytes that have arrived as far as anybody can know."""
@@ -102,6 +156,10 @@ class Sending:
         self.flow.connected = self._client.dialer.connected
         self.flow.requested = self._client.request_sent
         self._acknowledged.begin(self._client.connection)
+
+
+def _chunk_size(piece: memoryview) -> bytes:
+    return b"%x\r\n" % len(piece)
 
 
 class PeerSeries(msgspec.Struct):
