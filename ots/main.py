@@ -25,7 +25,7 @@ from ots.commands.output import CommandError, has_spoken, report_error, stdout_f
 from ots.i18n import N_, _
 
 _MEASURE = N_("Measure now (ots KIND TARGET)")
-HEADINGS = (_MEASURE, N_("Speed test"), N_("Cases"), N_("Reports"), N_("This machine"))
+HEADINGS = (_MEASURE, N_("Speed test"), N_("Cases"), N_("Reports"), N_("Serving others"), N_("This machine"))
 """The sections of the help, in the index's words."""
 
 _EXAMPLES = ("ots ping 192.0.2.1", "ots run office.yaml --var server=…", "ots report show last")

@@ -19,6 +19,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "List, show, export, compare and delete reports.",
         "job": "Whose work this is: start, note, finish a job.",
     },
+    "Serving others": {
+        "server": "What serves others: the test server.",
+    },
     "This machine": {
         "link": "Where this machine is attached.",
         "doctor": "What this machine can and can't measure, and why.",

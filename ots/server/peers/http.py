@@ -22,7 +22,7 @@ from ots.server.peers.pages import PARTS
 from ots.server.peers.peer import Peer
 from ots.server.peers.reception import Reception
 
-_BACKLOG = 1024
+BACKLOG = 1024
 _LINGER = 1.0
 _SHUTDOWN = 0.5
 
@@ -55,7 +55,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
-    return socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
+    return socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
 
 
 class Service:

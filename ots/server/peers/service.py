@@ -1,0 +1,147 @@
+"""The test server as a service: several processes on the same sockets, with common places and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ots.server.peers import certificate
+from ots.server.peers.facility import Facility
+from ots.server.peers.guests import Guests
+from ots.server.peers.http import BACKLOG, serving
+from ots.server.peers.limits import Limits
+from ots.server.peers.workers import Crew
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen. An IPv6 host of `::` takes IPv4 as well."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+class CannotServe(Exception):
+    """A socket or a certificate can't be had; the message says which and why."""
+
+
+def run(
+    places: list[Place],
+    workers: int,
+    limits: Limits,
+    *,
+    name: str,
+    cert: str | None = None,
+    key: str | None = None,
+    ready: Callable[[list[Place]], None],
+) -> None:
+    """Serves until SIGTERM, SIGINT or SIGHUP; `ready` hears where, with the ports that were taken for 0.
+
+    Without `cert` a TLS place has a certificate of its own making, which nobody trusts. `CannotServe` before
+    anything is started; `WorkersFailed` if workers keep dying.
+    """
+    with contextlib.ExitStack() as stack:
+        listeners = [(stack.enter_context(_bound(place)), place) for place in places]
+        context = _context(places, cert, key)
+        facility = Facility.made(limits, name)
+        stack.callback(facility.close)
+        guests = Guests(workers)
+        _more_descriptors()
+
+        def work(number: int, alive: int) -> None:
+            sockets = [(listener, context if place.tls else None) for listener, place in listeners]
+            asyncio.run(_work(sockets, facility, guests, number, alive))
+
+        taken = [Place(place.host, listener.getsockname()[1], place.tls) for listener, place in listeners]
+        # What exists now is shared with the workers as long as nobody's collector touches it.
+        gc.freeze()
+        Crew(workers, work, guests.forget).run(lambda: ready(taken))
+
+
+async def _work(
+    listeners: list[tuple[socket.socket, ssl.SSLContext | None]],
+    facility: Facility,
+    guests: Guests,
+    number: int,
+    alive: int,
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_overheard)
+    ended = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(signum, ended.set)
+    loop.add_reader(alive, ended.set)
+    service = await serving(listeners, facility, guests, number)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(alive)
+        await service.close()
+
+
+def _overheard(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Clients that leave or talk nonsense are no news."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
+
+
+def _bound(place: Place) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(
+            (str(address[0]), place.port),
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=place.host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OSError as error:
+        raise CannotServe(f"can't listen on {place.host}, port {place.port}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno)
+
+
+def _context(places: list[Place], cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if not any(place.tls for place in places):
+        return None
+    if cert is None:
+        return certificate.server_context(next(place.host for place in places if place.tls))[0]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # A key with a passphrase would ask for it at the terminal: a service has none.
+        context.load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        raise CannotServe(f"can't use certificate {cert}: {error.strerror or error}") from None
+    return context
+
+
+def _more_descriptors() -> None:
+    """As many as this system allows without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def default_workers() -> int:
+    """One for each processor that this process may use, up to eight."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 8)
