@@ -60,6 +60,8 @@ class FTPDownloadParams(FTPParams):
     def _whole_or_boxed(self) -> FTPDownloadParams:
         if self.whole and self.size is not None:
             raise ValueError("whole and size exclude each other")
+        if self.whole and self.stop != "duration":
+            raise ValueError("whole ends with the file: stop must be duration")
         if not self.whole and (self.expect_size is not None or self.expect_sha256 is not None):
             raise ValueError("expect_size and expect_sha256 need whole: yes")
         if self.offset and not self.whole:

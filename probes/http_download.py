@@ -49,6 +49,8 @@ class HTTPDownloadParams(HTTPTransferParams):
     def _whole_or_boxed(self) -> HTTPDownloadParams:
         if self.whole and self.size is not None:
             raise ValueError("whole and size exclude each other")
+        if self.whole and self.stop != "duration":
+            raise ValueError("whole ends with the file: stop must be duration")
         if not self.whole and (self.expect_size is not None or self.expect_sha256 is not None):
             raise ValueError("expect_size and expect_sha256 need whole: yes")
         return self

@@ -22,6 +22,7 @@ _SLICE_RTTS = 4.0
 _BURST = 1.1
 _REPAIR = 5
 _EDGE = 0.5
+_INTERVAL, _INTERVALS, _LATELY = 0.25, 4, 1.0
 
 
 @dataclass(slots=True)
@@ -205,6 +206,27 @@ def sufficient_window(bits_per_second: float) -> float:
     if bits_per_second >= 100e6:
         return 0.25
     return 1.5 - 1.25 * (bits_per_second - 20e6) / 80e6
+
+
+def settled(curve: Curve, span: Span, min_rtt: float, band: float) -> bool:
+    """Whether the rate has settled by the end of a span: the rule of `stop: stable`.
+
+    The last four intervals lie behind the warm-up of max(75 ms, 12 minimum round trips), and the mean of each
+    is within `band` (a share, 0.05) of the mean of all. An interval lasts 0.25 s, four minimum round trips,
+    or a quarter of the window that the rate needs to be trusted, whichever is longest.
+    """
+    now = curve.at(span.end)
+    lately = max(span.start, span.end - _LATELY)
+    if span.end <= lately or now <= curve.at(lately):
+        return False
+    needed = sufficient_window(8 * (now - curve.at(lately)) / (span.end - lately))
+    width = max(_INTERVAL, _SLICE_RTTS * min_rtt, needed / _INTERVALS)
+    start = span.end - _INTERVALS * width
+    if start < span.start + max(MIN_WARMUP, WARMUP_RTTS * min_rtt):
+        return False
+    marks = [curve.at(start + k * width) for k in range(_INTERVALS + 1)]
+    mean = (marks[-1] - marks[0]) / _INTERVALS
+    return all(abs(b - a - mean) <= band * mean for a, b in zip(marks, marks[1:], strict=False))
 
 
 def interval_rates(curve: Curve, span: Span, width: float) -> list[tuple[float, float]]:

@@ -159,6 +159,25 @@ async def test_size_box_ends_at_the_size(nginx: Nginx) -> None:
     assert 20_000_000 < value(made, "test_bytes") < 20_010_000
 
 
+async def test_a_stable_rate_ends_the_transfer_early(nginx: Nginx) -> None:
+    """stop: stable, at a rate that nginx holds evenly: over after the rule's 1.5 s, with the rate."""
+    made = await download(f"{nginx.url}/slow/1m", duration=20.0, stop="stable", stable_band=0.1)
+    assert made.only.error is None
+    assert made.only.method["stop_reason"] == "stable"
+    assert 1.5 < value(made, "full_loading_seconds") < 4.0
+    assert value(made, "throughput_bits_per_second") == pytest.approx(8 * 250 * 1024, rel=0.1)
+
+
+async def test_a_data_budget_may_be_the_end_that_was_wanted(nginx: Nginx) -> None:
+    """stop: budget: what ends a transfer as `resource` otherwise is its end here, with a result."""
+    made = await record(PROBE, f"{nginx.url}/big", {"duration": 20.0, "stop": "budget"}, max_bytes=30_000_000)
+    assert made.only.error is None
+    assert made.only.outcome == "success"
+    assert made.only.method["stop_reason"] == "data_budget"
+    assert value(made, "bytes_transferred") == made.data.received_bytes >= 30_000_000
+    assert value(made, "whole_bits_per_second") > 0
+
+
 async def test_all_connections_are_cut_at_one_instant() -> None:
     """Time box of 0.6 s: it opens with the last connection's first byte and closes for all at once."""
     async with started() as peers:

@@ -88,6 +88,18 @@ async def test_time_box_against_nginx_is_counted_by_acknowledgements(nginx: Ngin
     assert value(made, "bytes_transferred") <= received
 
 
+@pytest.mark.parametrize("stop", ["stable", "budget"])
+async def test_an_upload_ends_early_and_well(nginx: Nginx, stop: str) -> None:
+    """By a rate that has settled within a wide band, or by the data budget: the body ends and is answered."""
+    params = {"duration": 20.0, "connections": 2, "stop": stop, "stable_band": 0.5}
+    most = 50_000_000 if stop == "budget" else None
+    made = await record(PROBE, f"{nginx.url}/upload?{stop}", params, max_bytes=most)
+    assert made.only.error is None
+    assert made.only.method["stop_reason"] == ("data_budget" if most else "stable")
+    entries = await asyncio.to_thread(nginx.access, f"/upload?{stop}", 2)
+    assert value(made, "test_bytes") == pytest.approx(sum(int(str(e["received"])) for e in entries), rel=1e-3)
+
+
 _REVERSE_PROXY = """\
 {{
     admin off

@@ -16,6 +16,7 @@ from ots.stats.throughput import (
     interval_rates,
     merge,
     rate,
+    settled,
     steady_from,
     sufficient_window,
     whole,
@@ -218,3 +219,36 @@ def test_grouping_makes_reported_intervals_of_sampled_ones() -> None:
     assert grouped([float(k) for k in range(25)], 0.1, 1.0) == [4.5, 14.5]
     assert grouped([1.0, 3.0], 0.1, 1.0) == [2.0]
     assert grouped([], 0.1, 1.0) == []
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_second", "enough"),
+    [(125e6, 1.2), (1e6, 1.7)],
+    ids=["1 Gbit/s", "8 Mbit/s"],
+)
+def test_a_steady_rate_settles_after_four_intervals(bytes_per_second: float, enough: float) -> None:
+    """Four quarter seconds behind the warm-up on a fast path, one and a half seconds on a slow one."""
+    curve = steady_curve(bytes_per_second, 3.0)
+    settles = [
+        k / 100 for k in range(1, 300) if settled(curve, Span(100.0, 100.0 + k / 100), 0.001, band=0.05)
+    ]
+    assert settles[0] == pytest.approx(enough, abs=0.15)
+
+
+def test_a_rate_that_grows_or_jumps_has_not_settled() -> None:
+    """Slow start, and a rate that alternates by a fifth, are not within five hundredths."""
+    growing, jumping = Curve(0.01), Curve(0.01)
+    for k in range(301):
+        t = 100.0 + k * 0.01
+        growing.t.append(t)
+        growing.total.append(round(1e6 * (k * 0.01) ** 3))
+        jumping.t.append(t)
+        jumping.total.append(round(1e6 * k * 0.01) + (100_000 if (k // 30) % 2 else 0))
+    for curve in (growing, jumping):
+        assert not any(settled(curve, Span(100.0, 100.0 + k / 100), 0.001, band=0.05) for k in range(1, 301))
+
+
+def test_nothing_that_moves_is_nothing_that_settled() -> None:
+    """A path that has gone dead is not stable at nought."""
+    curve = of([(100.0, 1_000_000), (100.5, 2_000_000)])
+    assert not settled(curve, Span(100.0, 103.0), 0.001, band=0.05)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ots.netio.tcpinfo import Connection, TCPInfo, tcp_info
-from ots.stats.throughput import Curve, Span
+from ots.stats.throughput import Curve, Span, settled
 
 BUCKET = 0.01
 """Seconds of a bucket of arrivals."""
@@ -126,6 +126,28 @@ class Meter:
             if count > flow.bytes:
                 flow.bytes, flow.moved, flow.end = count, count, t
         self._point(t, self.bytes)
+
+    def settled(self, t: float, band: float) -> bool:
+        """Whether the rate of all connections together has settled by now, within a band around its mean."""
+        begins = [flow.begin for flow in self.flows if flow.begin is not None]
+        if len(begins) < len(self.flows) or not begins:
+            return False
+        with self._lock:
+            return settled(self.curve, Span(max(begins), t), self.min_rtt or 0.0, band)
+
+    @property
+    def min_rtt(self) -> float | None:
+        """The least round trip that the kernel saw, else the time of a handshake."""
+        infos = [flow.info for flow in self.flows if flow.info is not None]
+        known = [info.min_rtt for info in infos if info.min_rtt is not None]
+        if known:
+            return min(known)
+        dialled = [
+            flow.connected - flow.connect_start
+            for flow in self.flows
+            if flow.connected is not None and flow.connect_start is not None
+        ]
+        return min(dialled, default=None)
 
     def close(self, t: float) -> None:
         """The instant at which all connections are cut."""

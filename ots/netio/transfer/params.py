@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ots.i18n import N_
 from ots.netio.transfer.watch import Box
 from ots.probe import Params
-from ots.schema.quantity import Duration, Size
+from ots.schema.quantity import Duration, Ratio, Size
 from ots.stats.throughput import Warmup
 
 DURATION = 10.0
@@ -41,6 +41,20 @@ class TransferParams(Params):
         Field(description=N_("What the headline leaves out at the start: auto, none or a duration.")),
     ] = "auto"
 
+    stop: Annotated[
+        Literal["duration", "stable", "budget"],
+        Field(
+            description=N_(
+                "What ends it: the duration or size; stable, earlier, once the rate has settled; budget, "
+                "earlier, when the run's data budget is used up."
+            )
+        ),
+    ] = "duration"
+    stable_band: Annotated[
+        Ratio,
+        Field(gt=0, le=0.5, description=N_("How far four intervals may lie from their mean (stop: stable).")),
+    ] = 0.05
+
     @model_validator(mode="after")
     def _warmup_fits(self) -> TransferParams:
         seconds = self.warmup if isinstance(self.warmup, float) else 0.0
@@ -48,11 +62,20 @@ class TransferParams(Params):
             raise ValueError("warmup must be shorter than duration")
         return self
 
+    @model_validator(mode="after")
+    def _stop_has_time(self) -> TransferParams:
+        if self.stop != "duration" and self.size is not None and self.duration is None:
+            raise ValueError(f"stop: {self.stop} needs a duration beside the size")
+        return self
+
     @property
     def box(self) -> Box:
+        stable = self.stable_band if self.stop == "stable" else None
+        budget = self.stop == "budget"
         if self.size is not None:
-            return Box(self.duration, self.size, None if self.duration else SIZE_LIMIT)
-        return Box(self.duration or DURATION)
+            limit = None if self.duration else SIZE_LIMIT
+            return Box(self.duration, self.size, limit, stable=stable, budget=budget)
+        return Box(self.duration or DURATION, stable=stable, budget=budget)
 
     @property
     def expected(self) -> float:

@@ -96,7 +96,7 @@ def record(
     measured = completed is not None or watch.out_of_budget
     found = None
     if measured and loaded is not None:
-        found = headline(delivery.curve, loaded, rule, _min_rtt(meter))
+        found = headline(delivery.curve, loaded, rule, meter.min_rtt)
     put("bytes_transferred", delivery.content_bytes)
     put("test_bytes", delivery.test_bytes)
     put("connections", len(delivery.spans))
@@ -144,19 +144,6 @@ def _whole_rate(delivery: Delivery, overall: Span | None) -> float | None:
     if overall is None or overall.seconds <= 0:
         return None
     return 8 * delivery.test_bytes / overall.seconds
-
-
-def _min_rtt(meter: Meter) -> float | None:
-    """The least round trip that the kernel saw, else the time of a handshake."""
-    known = [flow.info.min_rtt for flow in meter.flows if flow.info and flow.info.min_rtt is not None]
-    if known:
-        return min(known)
-    dialled = [
-        flow.connected - flow.connect_start
-        for flow in meter.flows
-        if flow.connected is not None and flow.connect_start is not None
-    ]
-    return min(dialled, default=None)
 
 
 def _timestamps(put: Callable[..., None], ctx: Context, meter: Meter, overall: Span | None) -> None:

@@ -16,7 +16,10 @@ from typing import Any, Literal
 from ots.netio.transfer.meter import SAMPLE, TICK, Meter
 from ots.probe import Context, Failed
 
-StopReason = Literal["duration", "size", "end_of_file"]
+StopReason = Literal["duration", "size", "end_of_file", "stable", "data_budget"]
+
+_LOOKS_STABLE = 0.1
+"""Seconds between two looks at whether the rate has settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,15 @@ class Box:
     """When a transfer is over: after so many seconds with all connections running, or so many bytes.
 
     With neither it is over when every connection has come to its end; `limit` is the longest it may take.
+    With `stable` it is over earlier, when the rate has settled within that band (`stats.throughput.settled`).
+    With `budget` the end of the data budget is an end like others, and no failure.
     """
 
     duration: float | None = None
     size: int | None = None
     limit: float | None = None
+    stable: float | None = None
+    budget: bool = False
 
 
 class Watch:
@@ -43,6 +50,7 @@ class Watch:
         self._booked = 0
         self._booking = threading.Lock()
         self._sampled = 0.0
+        self._settled_at = 0.0
         self._cpu_start = time.process_time()
         self._cpu_since = ctx.clock.monotonic()
         self.look: Callable[[float], None] = lambda now: None
@@ -61,7 +69,7 @@ class Watch:
             self._meter.collect_all()
             self.look(now)
             self._sample(now)
-            reason = self._over(now)
+            reason = self._over(now) or self._stable(now)
             if reason is not None:
                 self.cut_at, self.stop_reason = now, reason
                 # What was sent before the cut still arrives; what is received after it doesn't count.
@@ -82,7 +90,8 @@ class Watch:
         while True:
             now = self._ctx.clock.monotonic()
             self.look(now)
-            self.book()
+            if not self.ended_by_budget:
+                self.book()
             self._judge_stall(now)
             await asyncio.sleep(TICK)
 
@@ -117,6 +126,17 @@ class Watch:
             return "size"
         ends = self._ends_at()
         return "duration" if ends is not None and now >= ends else None
+
+    def _stable(self, now: float) -> StopReason | None:
+        if self._box.stable is None or now - self._settled_at < _LOOKS_STABLE:
+            return None
+        self._settled_at = now
+        return "stable" if self._meter.settled(now, self._box.stable) else None
+
+    @property
+    def ended_by_budget(self) -> bool:
+        """The data budget ended the transfer, and was to end it."""
+        return self.out_of_budget and self._box.budget
 
     def _ends_at(self) -> float | None:
         """The time box opens when the last connection has its first content: all of it is under full load."""
@@ -162,6 +182,8 @@ class Watch:
             self.out_of_budget = True
             if self.cut_at is None:
                 self.cut_at = self._ctx.clock.monotonic()
+                if self._box.budget:
+                    self.stop_reason = "data_budget"
             raise
 
     def _charge(self) -> None:
@@ -212,17 +234,25 @@ async def together(
     try:
         while pending:
             done, _ = await asyncio.wait({watcher, *pending}, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=lambda each: each is not watcher):
+                _succeeded(task, watch)
+            if not drain and (watcher in done or watch.ended_by_budget):
+                break
             if watcher in done:
-                watcher.result()
-                if not drain:
-                    break
                 watcher = asyncio.create_task(watch.drain())
                 tasks.add(watcher)
-            for task in done & pending:
-                task.result()
             pending -= done
         return watch.stop_reason or "end_of_file"
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _succeeded(task: asyncio.Task[None], watch: Watch) -> None:
+    """Raises what the task raised, unless it is the end of a budget that was to end the transfer."""
+    try:
+        task.result()
+    except Failed as failure:
+        if not (watch.ended_by_budget and failure.error.class_ == "resource"):
+            raise
