@@ -40,6 +40,7 @@ KINDS: dict[str, str] = {
     "mail_fetch": "Fetches a message by IMAP or POP3 and times greeting, log-in, list and message.",
     "mail_send": "Sends a test message over SMTP and times each phase of it.",
     "ping": "Round-trip time, loss and jitter by ICMP echo; which addresses of a network answer.",
+    "responsiveness": "Round trips under load: responsiveness (RPM), bufferbloat grade, goodput each way.",
     "speedtest": "Measures download, upload and round trips against a speed test server.",
     "tcp_connect": "Opens TCP connections and times them: is the port open, how far is it?",
     "tls_handshake": "Times TLS handshakes and looks at what is agreed and at the certificate.",

@@ -71,6 +71,7 @@ BESIDE = {
     "mail_delivery": {"smtp", "imap", "pop3", "tcp"},
     "trace": {"path"},
     "speedtest": {"speed"},
+    "responsiveness": {"load"},
 }
 """First words of a kind's keys that are not the kind's own."""
 
