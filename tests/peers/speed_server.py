@@ -17,7 +17,7 @@ __all__ = ["served"]
 @contextlib.contextmanager
 def served(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Serves until the block ends: the URL of the first place, and the process. RuntimeError if it can't."""
-    places = () if "--listen-tls" in options else ("--listen", "127.0.0.1:0")
+    places = () if {"--listen", "--listen-tls"} & set(options) else ("--listen", "127.0.0.1:0")
     process = subprocess.Popen(
         [sys.executable, "-m", "ots", "server", "peers", *places, *options, "--json"],
         cwd=Path(__file__).parents[2],

@@ -101,7 +101,7 @@ async def _run(
     doorway = doorway_of(request)
     if doorway is None or not doorway.holding or not _is_handshake(request):
         raise web.HTTPBadRequest(text=f"this is a WebSocket of the subprotocol {PROTOCOL}\n")
-    with request.app[FACILITY].transfer(request):
+    with request.app[FACILITY].transfer(request) as granted:
         await doorway.write(_handshake(request))
         session = Session(request, doorway, test)
         pings: list[bytes] = []
@@ -109,7 +109,7 @@ async def _run(
         listening = asyncio.create_task(doorway.lend(frames))
         speaking = asyncio.create_task(session.measure() if send is None else send(session))
         try:
-            await asyncio.wait([listening, speaking], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([listening, speaking], timeout=min(seconds, granted), return_when=asyncio.FIRST_COMPLETED)
             await _end(speaking)
             with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
                 async with asyncio.timeout(_GOODBYE):
