@@ -109,7 +109,11 @@ async def _run(
         listening = asyncio.create_task(doorway.lend(frames))
         speaking = asyncio.create_task(session.measure() if send is None else send(session))
         try:
-            await asyncio.wait([listening, speaking], timeout=min(seconds, granted), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [listening, speaking],
+                timeout=min(seconds, granted),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             await _end(speaking)
             with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
                 async with asyncio.timeout(_GOODBYE):
