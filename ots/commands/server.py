@@ -73,6 +73,13 @@ def command() -> None:
     help=_("Connections from one address."),
 )
 @click.option(
+    "--header-seconds",
+    type=click.FloatRange(1, 3600),
+    default=10.0,
+    show_default=True,
+    help=_("The longest that a request's header, or a pause between requests, may take."),
+)
+@click.option(
     "--max-seconds",
     type=click.FloatRange(1, 3600),
     default=60.0,
@@ -98,6 +105,7 @@ def peers_command(
     slots_per_client: int,
     connections: int,
     connections_per_client: int,
+    header_seconds: float,
     max_seconds: float,
     max_bytes: int,
     as_json: bool,
@@ -114,6 +122,7 @@ def peers_command(
     limits = Limits(
         connections=connections,
         connections_per_client=connections_per_client,
+        header_seconds=header_seconds,
         max_seconds=max_seconds,
         max_bytes=max_bytes,
         slots=slots,

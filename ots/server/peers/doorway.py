@@ -19,6 +19,7 @@ from ots.server.peers.limits import HEADER_BYTES
 _BUFFER = memoryview(bytearray(512 << 10))
 _HELD_BYTES = 64 << 10
 _FOLLOWED = re.compile(rb"\r\n(?:content-length:[ \t]*0*[1-9]|transfer-encoding:|upgrade:)", re.IGNORECASE)
+_METHOD = re.compile(rb"[A-Z]{1,16}(?: |\Z)")
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Consumer = Callable[[memoryview], int | None]
@@ -166,8 +167,12 @@ class Doorway(asyncio.BufferedProtocol):
         """Lets whole headers through; more than one where requests without a body are pipelined."""
         self._head += data
         while self._mode is _Mode.HEAD and self._head:
-            if not 65 <= self._head[0] <= 90:
-                # No method begins like this; aiohttp says so.
+            if self._head[0] in b"\r\n":
+                # Empty lines before a request mean nothing (RFC 9112, 2.2).
+                del self._head[0]
+                continue
+            if not _METHOD.match(self._head):
+                # No request begins like this; aiohttp says so.
                 self._held, self._head = self._head, bytearray()
                 self.pass_on()
                 return
