@@ -19,7 +19,9 @@ from tests.peers.speed_server import served
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 LIMIT = 40
-"""Connections that one address may have; attackers come from 127.0.0.2, others from 127.0.0.1."""
+"""Connections that one address may have; each test attacks from one of its own, others are at 127.0.0.1."""
+
+_attacker = [1]
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,14 @@ def server() -> Iterator[tuple[tuple[str, int], int]]:
         yield (host, int(port)), process.pid
 
 
+@pytest.fixture(autouse=True)
+def attacker() -> None:
+    """An address that has no connection from the test before, which the server may not have noticed to end."""
+    _attacker[0] += 1
+
+
 def attack(address: tuple[str, int], timeout: float = 10.0) -> socket.socket:
-    return socket.create_connection(address, timeout=timeout, source_address=("127.0.0.2", 0))
+    return socket.create_connection(address, timeout=timeout, source_address=(f"127.0.0.{_attacker[0]}", 0))
 
 
 def still_served(address: tuple[str, int]) -> None:
