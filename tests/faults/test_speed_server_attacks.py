@@ -35,7 +35,7 @@ def server() -> Iterator[tuple[tuple[str, int], int]]:
 
 @pytest.fixture(autouse=True)
 def attacker() -> None:
-    """An address that has no connection from the test before, which the server may not have noticed to end."""
+    """An address without connections of the test before, whose end the server may not have noticed yet."""
     _attacker[0] += 1
 
 
