@@ -350,6 +350,10 @@ class Context(Protocol):
         """
         ...
 
+    def ceiling(self, kind: str, *, tls: bool, connections: int) -> float | None:
+        """Bit/s that this machine itself reaches at most, if it has been calibrated."""
+        ...
+
     def secret(self, reference: str) -> str:
         """The value behind `${secret:name}`; never recorded."""
         ...

@@ -282,6 +282,7 @@ class _Download:
             self._params.warmup_rule,
             completed=self._completed,
             failure=self._failure,
+            tls=self._target.scheme == "ftps" or self._params.tls != "none",
         )
 
 

@@ -19,7 +19,7 @@ from ots.netio.ftp.params import FTPParams
 from ots.netio.ftp.upload import Upload
 from ots.netio.transfer.meter import Meter
 from ots.netio.transfer.payload import RandomPage
-from ots.netio.transfer.result import Delivery, record
+from ots.netio.transfer.result import Delivery, record, record_sender
 from ots.netio.transfer.watch import Watch, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.schema.quantity import Size
@@ -174,6 +174,7 @@ class _Attempt:
             self._params.warmup_rule,
             completed=self._completed,
             failure=self._failure,
+            tls=self._target.scheme == "ftps" or self._params.tls != "none",
         )
 
     def _record_own(self) -> None:
@@ -182,11 +183,4 @@ class _Attempt:
         known = None if None in verdicts else all(verdicts)
         reasons = [upload.unknown for upload in self._uploads] or ["not_reached"]
         ctx.record(f"{PREFIX}_content_valid", known, reason=None if known is not None else reasons[0])
-        infos = [flow.info for flow in self._meter.flows if flow.info is not None]
-        sent = sum(info.segments_sent or 0 for info in infos)
-        again = sum(info.retransmits for info in infos)
-        ctx.record(
-            f"{PREFIX}_tcp_retransmits_ratio",
-            again / sent if sent else None,
-            reason=None if sent else "not_reached",
-        )
+        record_sender(ctx, PREFIX, self._meter, self._watch)

@@ -210,4 +210,5 @@ class _Download:
             self._params.warmup_rule,
             completed=self._completed,
             failure=self._failure,
+            tls=self._target.scheme == "https",
         )

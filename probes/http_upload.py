@@ -22,7 +22,7 @@ from ots.netio.http.params import HTTPTransferParams, way_to
 from ots.netio.http.send import MAX_ANSWER, Sending, peer_answer
 from ots.netio.transfer.meter import Flow, Meter
 from ots.netio.transfer.payload import RandomPage
-from ots.netio.transfer.result import Delivery, record
+from ots.netio.transfer.result import Delivery, record, record_sender
 from ots.netio.transfer.watch import Watch, together
 from ots.probe import AttemptData, Context, Estimate, Failed, Probe, Target, Targets
 from ots.stats import transfer
@@ -211,19 +211,13 @@ class _Upload:
             self._params.warmup_rule,
             completed=self._completed,
             failure=self._failure,
+            tls=self._target.scheme == "https",
         )
 
     def _record_own(self, complete: bool) -> None:
         ctx, flows = self._ctx, self._meter.flows
         ctx.record(f"{PREFIX}_content_valid", complete or None, reason=None if complete else "not_reached")
-        infos = [flow.info for flow in flows if flow.info is not None]
-        sent = sum(info.segments_sent or 0 for info in infos)
-        again = sum(info.retransmits for info in infos)
-        ctx.record(
-            f"{PREFIX}_tcp_retransmits_ratio",
-            again / sent if sent else None,
-            reason=None if sent else "not_reached",
-        )
+        record_sender(ctx, PREFIX, self._meter, self._watch)
         waits = [
             self._answered[flow.number] - flow.requested
             for flow in flows

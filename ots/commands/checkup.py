@@ -45,6 +45,7 @@ def checkup(*, online: bool) -> Iterator[Finding]:
         names,
         icmp,
         limits,
+        ceilings,
         terminal,
     ]
     if online:
@@ -212,6 +213,31 @@ def limits() -> Iterator[Finding]:
         )
     else:
         yield Finding(subject, "ok", _("at most {n}").format(n=soft))
+
+
+def ceilings() -> Iterator[Finding]:
+    """What a transfer reaches here at most, if somebody has measured it."""
+    from ots.config import SettingsError, data_dir
+    from ots.session.calibration import load
+
+    subject = _("own limit")
+    again = "ots doctor --calibrate"
+    try:
+        found = load(data_dir())
+    except SettingsError:
+        return
+    if found is None:
+        yield Finding(subject, "ok", _("not measured: {command}").format(command=again))
+    elif not found.valid:
+        text = _("measured {when} on another kernel, Python or OTS, and not used").format(when=found.made)
+        yield Finding(subject, "warn", text, again)
+    else:
+        for tls, name in ((False, "HTTP"), (True, "HTTPS")):
+            rates = [
+                found.ceilings.of(f"http_{way}", tls=tls, connections=1) for way in ("download", "upload")
+            ]
+            shown = " / ".join("?" if rate is None else display(rate, "bit/s") for rate in rates)
+            yield Finding(subject, "ok", _("{name} down / up: {rates}").format(name=name, rates=shown))
 
 
 def terminal() -> Iterator[Finding]:

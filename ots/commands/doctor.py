@@ -14,13 +14,24 @@ from ots.commands.output import json_option, print_json
 from ots.i18n import _
 
 _MARKS = {"ok": ("✔", "green"), "warn": ("!", "yellow"), "fail": ("✘", "red")}
-_EXAMPLES = "\b\nExamples:\n  ots doctor\n  ots doctor --online\n  ots doctor --json"
+_EXAMPLES = (
+    "\b\nExamples:\n  ots doctor\n  ots doctor --online\n  ots doctor --calibrate\n  ots doctor --json"
+)
 
 
 @click.command("doctor", help=_("What this machine can and can't measure, and why.") + "\n\n" + _EXAMPLES)
 @click.option("--online", is_flag=True, help=_("Also ask the configured name servers a question."))
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help=_("First measure what this machine reaches against its own test server (15 s), and keep it."),
+)
 @json_option
-def command(online: bool, as_json: bool) -> int:
+def command(online: bool, calibrate: bool, as_json: bool) -> int:
+    if calibrate:
+        from ots.commands.calibrate import calibrated
+
+        calibrated(lambda line: click.echo(line, err=True))
     findings = list(checkup(online=online))
     counts = Counter(finding.state for finding in findings)
     if as_json:

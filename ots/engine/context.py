@@ -16,6 +16,7 @@ from ots.model.outcome import QualityFlag
 from ots.model.report import Artifact, LogLine
 from ots.netio.net import SystemNet
 from ots.probe import Budget, Failed, Net
+from ots.stats.ceiling import Ceilings
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class AttemptContext:
         secret: Callable[[str], str],
         keep: Callable[[str, bytes], str],
         progress: Callable[[float | None, str], None],
+        ceilings: Ceilings | None = None,
     ) -> None:
         self.clock = clock
         self.deadline = deadline
@@ -78,6 +80,7 @@ class AttemptContext:
         self._secret = secret
         self._keep = keep
         self._progress = progress
+        self._ceilings = ceilings or Ceilings()
         self.net: Net = SystemNet(clock, self.mark)
 
     def _recorder(self, target: str | None) -> AttemptRecorder:
@@ -126,6 +129,9 @@ class AttemptContext:
 
     def progress(self, fraction: float | None, text: str = "") -> None:
         self._progress(fraction, text)
+
+    def ceiling(self, kind: str, *, tls: bool, connections: int) -> float | None:
+        return self._ceilings.of(kind, tls=tls, connections=connections)
 
     def secret(self, reference: str) -> str:
         try:

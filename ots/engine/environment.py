@@ -12,6 +12,7 @@ from ots.engine.budget import DataBudget
 from ots.engine.planner import Plan, PlannedStep
 from ots.model.report import Context, Report, Step
 from ots.probe import Route, Target
+from ots.stats.ceiling import Ceilings
 
 
 class Sink(Protocol):
@@ -83,3 +84,4 @@ class Environment:
     clock: Clock = field(default_factory=SystemClock)
     budget: DataBudget = field(default_factory=DataBudget)
     patience: float = 600.0
+    ceilings: Ceilings = field(default_factory=Ceilings)

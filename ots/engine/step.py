@@ -148,6 +148,7 @@ class StepRun:
             secret=self._env.secret,
             keep=self._env.sink.artifact,
             progress=lambda fraction, text: self._env.watcher.progress(self.planned, fraction, text),
+            ceilings=self._env.ceilings,
         )
         try:
             await attempt(

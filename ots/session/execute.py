@@ -15,6 +15,7 @@ from ots.engine.planner import Plan
 from ots.engine.runner import run_plan
 from ots.model.report import CaseRef, DataUse, Report, Run, Schema
 from ots.netio.attachment import snapshot as attachment
+from ots.session.calibration import ceilings
 from ots.session.identity import uuid7
 from ots.session.job import add_late_notes, job_of_run
 from ots.session.signals import stopping
@@ -65,6 +66,7 @@ def execute(
             watcher=watcher or Nobody(),
             clock=clock,
             budget=DataBudget(options.max_data),
+            ceilings=ceilings(store.folder),
         )
         asyncio.run(
             run_plan(

@@ -179,6 +179,16 @@ def definitions(prefix: str, direction: Direction) -> tuple[MetricDef, ...]:
                 better="lower",
             )
         )
+        own.append(
+            metric(
+                "buffer_delay_ratio",
+                "1",
+                "Delay by buffers",
+                "(mean TCP round trip during the transfer - least round trip) / least round trip (TCP_INFO)",
+                _RFC6349,
+                better="lower",
+            )
+        )
     return (*own, *service.definitions(prefix))
 
 

@@ -70,6 +70,7 @@ async def test_size_arrives_at_nginx_to_the_byte(nginx: Nginx, method: str, conn
     made = await upload(nginx.url + uri, size=3_000_001, connections=connections, method=method)
     assert made.only.error is None
     assert value(made, "bytes_transferred") == 3_000_001
+    assert value(made, "buffer_delay_ratio") >= 0
     entries = await asyncio.to_thread(nginx.access, uri, connections)
     received = sum(int(str(entry["received"])) for entry in entries)
     assert value(made, "test_bytes") == received

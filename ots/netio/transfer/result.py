@@ -11,6 +11,7 @@ from ots.model.outcome import ErrorClass
 from ots.netio.transfer.meter import Meter
 from ots.netio.transfer.watch import Watch
 from ots.probe import Context, Failed
+from ots.stats.ceiling import NEAR
 from ots.stats.throughput import (
     Curve,
     Headline,
@@ -73,6 +74,7 @@ def record(
     *,
     completed: float | None,
     failure: Failed | None,
+    tls: bool = False,
 ) -> None:
     """Records everything that can be said of the attempt.
 
@@ -113,7 +115,28 @@ def record(
     put("transfer_seconds", took)
     _timestamps(put, ctx, meter, overall)
     _series(ctx, prefix, delivery, watch)
+    if found is not None and found.window.seconds >= _LIMIT_SHOWS:
+        _compare(ctx, prefix, len(meter.flows), found.bits_per_second, tls=tls)
     _say_how(ctx, meter, watch, rule, found)
+
+
+def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None:
+    """What only the side that sends knows of the path (RFC 6349): segments sent again, the queue's delay."""
+    infos = [flow.info for flow in meter.flows if flow.info is not None]
+    sent = sum(info.segments_sent or 0 for info in infos)
+    again = sum(info.retransmits for info in infos)
+    ctx.record(
+        f"{prefix}_tcp_retransmits_ratio",
+        again / sent if sent else None,
+        reason=None if sent else "not_reached",
+    )
+    idle, loaded = meter.min_rtt, [rtt for _, rtt in watch.rtts]
+    known = bool(idle and loaded)
+    ctx.record(
+        f"{prefix}_buffer_delay_ratio",
+        sum(loaded) / len(loaded) / idle - 1 if idle and loaded else None,
+        reason=None if known else "not_reached",
+    )
 
 
 def _overall(delivery: Delivery) -> Span | None:
@@ -192,3 +215,13 @@ def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Head
         ctx.flag("few_samples")
     if any(flow.requests > flow.dials for flow in meter.flows):
         ctx.flag("connection_reused")
+
+
+def _compare(ctx: Context, prefix: str, connections: int, bits_per_second: float, *, tls: bool) -> None:
+    """Beside what this machine reaches by itself, if that is known."""
+    ceiling = ctx.ceiling(prefix, tls=tls, connections=connections)
+    if ceiling is None:
+        return
+    ctx.method(ceiling_bits_per_second=ceiling)
+    if bits_per_second > NEAR * ceiling:
+        ctx.flag("probe_limited")

@@ -130,6 +130,8 @@ class Doorway(asyncio.BufferedProtocol):
         for piece in pieces:
             self._transport.write(piece)
         await self._writable.wait()
+        # Under TLS a lost connection shows only once the loop has had its turn.
+        await asyncio.sleep(0)
 
     def renew(self) -> None:
         """The answer has been written past aiohttp: a new handler of it waits for the next request."""
