@@ -1,7 +1,8 @@
 """How long a TCP connection takes to open, and whether the port is open at all.
 
 Each sample is one fresh connection to one address: the name is resolved once, before the first, and the
-address stands in `method`. The time is the kernel's own for the SYN's round trip (TCP_INFO), so neither this
+address stands in `method`. Many targets are connected to side by side, their starts spread over the interval
+(docs/design/013-fanout.md). The time is the kernel's own for the SYN's round trip (TCP_INFO), so neither this
 program's event loop nor a busy processor is in it. Where the kernel doesn't tell, or a SYN had to be sent
 again, it is the time from connect() to the moment the socket was reported connected; `method` says which.
 
@@ -12,7 +13,6 @@ SYNs add steps of 1, 3 and 7 seconds: read `tcp_syn_retransmits` beside the time
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -20,11 +20,12 @@ from pydantic import Field
 
 from ots.i18n import N_, _
 from ots.model.metric import Metric, MetricDef
+from ots.model.outcome import outcome_of
 from ots.netio.connection_metrics import CONNECT_FAILURE_RATIO, TCP_CONNECT_SECONDS
-from ots.netio.dial import DialFailed, connect_time
+from ots.netio.fanout.job import Job
+from ots.netio.fanout.sweep import POOL_ABOVE, Sweep
 from ots.netio.pooling import by_target
-from ots.netio.repetition import Samples, paced
-from ots.netio.tcpinfo import tcp_info
+from ots.netio.repetition import Samples, is_late
 from ots.probe import Address, AttemptData, Context, Estimate, Failed, NetworkParams, Probe, Target, Targets
 from ots.schema.quantity import Duration
 
@@ -67,6 +68,9 @@ class TcpConnectParams(NetworkParams):
             description=N_("For resolving, and for each connection. SYNs repeat after 1 and 3 s."),
         ),
     ] = 5.0
+    concurrency: Annotated[
+        int, Field(ge=1, le=50_000, description=N_("Connections open at the same time, at most."))
+    ] = 1000
 
 
 class TcpConnect(Probe):
@@ -76,42 +80,37 @@ class TcpConnect(Probe):
     version = 1
     summary = N_("Opens TCP connections and times them: is the port open, how far is it?")
     example = "192.0.2.1:443"
-    targets = Targets(forms=("host:port",))
+    targets = Targets(forms=("host:port",), many=True, pool_above=POOL_ABOVE)
     Params = TcpConnectParams
     metrics = (TCP_CONNECT_SECONDS, TCP_SYN_RETRANSMITS, PORT_STATE, CONNECT_FAILURE_RATIO)
 
     def estimate(self, targets: Sequence[Target], params: TcpConnectParams) -> Estimate:
-        traffic = params.count * _HANDSHAKE_BYTES
-        longest = params.timeout + params.count * max(params.interval, params.timeout)
+        traffic = len(targets) * params.count * _HANDSHAKE_BYTES
+        waves = -(-len(targets) // params.concurrency)
+        longest = params.timeout + waves * params.count * max(params.interval, params.timeout)
         return Estimate(params.count * params.interval, traffic, traffic, longest)
 
     async def run(self, ctx: Context, targets: Sequence[Target], params: TcpConnectParams) -> None:
-        target = targets[0]
-        address = await ctx.net.resolve(target.host, params.route, timeout=params.timeout)
-        ctx.method(address=address.ip, family=address.family)
-        samples = Samples()
-        async for _sample in paced(ctx, params.count, params.interval):
-            try:
-                await self._connect(ctx, address, target.port or 0, params)
-                samples.success()
-            except Failed as failure:
-                samples.failure(failure)
-        samples.conclude()
-
-    async def _connect(self, ctx: Context, address: Address, port: int, params: TcpConnectParams) -> None:
-        start = ctx.clock.monotonic()
+        asker = _Connections(ctx, targets, params)
+        sweep = Sweep(
+            ctx,
+            asker,
+            len(targets),
+            route=params.route,
+            timeout=params.timeout,
+            concurrency=params.concurrency,
+            each=params.count,
+        )
         try:
-            connection = await ctx.net.dial(address, port, params.route, timeout=params.timeout)
-        except Failed as failure:
-            _record_failure(ctx, start, failure)
-            raise
-        with connection:
-            _record_success(ctx, start, connection)
+            await sweep.run()
+        finally:
+            ctx.method(target=targets[0].text, **sweep.facts())
+        asker.conclude()
 
     def summarise(self, attempts: Sequence[AttemptData], params: TcpConnectParams) -> list[Metric]:
         return [
             metric
-            for pool in by_target(attempts)
+            for pool in by_target(attempts, POOL_ABOVE)
             for metric in (
                 pool.statistics(TCP_CONNECT_SECONDS),
                 pool.statistics(TCP_SYN_RETRANSMITS),
@@ -129,24 +128,95 @@ class TcpConnect(Probe):
         return []
 
 
-def _record_success(ctx: Context, start: float, connection: socket.socket) -> None:
-    seconds, stamps = connect_time(connection, ctx.clock.monotonic() - start)
-    ctx.method(stamps=stamps)
-    info = tcp_info(connection)
-    if info is not None:
-        ctx.record("tcp_syn_retransmits", info.retransmits, t=start)
-    ctx.record("tcp_connect_seconds", seconds, t=start)
-    ctx.record("port_state", "open", t=start)
+class _Connections:
+    """Which connection follows which, and what is recorded of each (`ots.netio.fanout.sweep.Asker`)."""
+
+    def __init__(self, ctx: Context, targets: Sequence[Target], params: TcpConnectParams) -> None:
+        self._ctx = ctx
+        self._targets = targets
+        self._params = params
+        self._many = TcpConnect.targets.pools(len(targets))
+        self._left = [params.count] * len(targets)
+        self._samples: dict[int, Samples] = {}
+
+    def host(self, owner: int) -> str:
+        return self._targets[owner].host
+
+    def due(self, owner: int) -> float:
+        return owner * self._params.interval / len(self._targets)
+
+    def first(self, owner: int, address: Address, due: float) -> Job:
+        return Job(owner, address, self._targets[owner].port or 0, due, self._params.timeout)
+
+    def follow(self, job: Job) -> Job | None:
+        """The next connection, on an absolute schedule; none after a failure of ours."""
+        self._left[job.owner] -= 1
+        if not self._left[job.owner] or job.start is None or (job.failure and not _evidence(job.failure)):
+            return None
+        interval = self._params.interval
+        begun = job.start if is_late(job.due, job.start, interval) else job.due
+        return Job(job.owner, job.address, job.port, begun + interval, job.timeout)
+
+    def record(self, job: Job) -> None:
+        if job.start is None or job.end is None:
+            return
+        ctx, text = self._ctx, self._targets[job.owner].text
+        samples = self._samples.get(job.owner)
+        if samples is None:
+            samples = self._samples[job.owner] = Samples()
+            ctx.method(target=text, address=job.address.ip, family=job.address.family)
+        if is_late(job.due, job.start, self._params.interval):
+            ctx.flag("schedule_slip", target=text)
+        if not self._many:
+            ctx.mark("connect_start", t=job.start, target=text)
+        if job.failure is not None:
+            _record_failure(ctx, text, job, job.failure)
+            self._count_failure(text, samples, job.failure)
+            return
+        if not self._many:
+            ctx.mark("connected", t=job.connected, source="socket", target=text)
+        _record_success(ctx, text, job)
+        samples.success()
+
+    def _count_failure(self, text: str, samples: Samples, failure: Failed) -> None:
+        try:
+            samples.failure(failure)
+        except Failed as ours:
+            self._ctx.failed(text, ours)
+
+    def failed(self, owner: int, failure: Failed) -> None:
+        self._ctx.failed(self._targets[owner].text, failure)
+
+    def conclude(self) -> None:
+        """Ends the attempts that failed."""
+        for owner, samples in self._samples.items():
+            try:
+                samples.conclude()
+            except Failed as failure:
+                self._ctx.failed(self._targets[owner].text, failure)
 
 
-def _record_failure(ctx: Context, start: float, failure: Failed) -> None:
+def _evidence(failure: Failed) -> bool:
+    """Whether it says something of the network: the next connection may succeed."""
+    return outcome_of(failure.error.class_) == "failure"
+
+
+def _record_success(ctx: Context, text: str, job: Job) -> None:
+    ctx.method(target=text, stamps=job.stamps)
+    if job.syn_retransmits is not None:
+        ctx.record("tcp_syn_retransmits", job.syn_retransmits, t=job.start, target=text)
+    ctx.record("tcp_connect_seconds", job.connect_seconds, t=job.start, target=text)
+    ctx.record("port_state", "open", t=job.start, target=text)
+
+
+def _record_failure(ctx: Context, text: str, job: Job, failure: Failed) -> None:
     error = failure.error
-    ctx.record("tcp_connect_seconds", None, t=start, reason=error.class_)
-    if isinstance(failure, DialFailed) and failure.syn_retransmits is not None:
-        ctx.record("tcp_syn_retransmits", failure.syn_retransmits, t=start)
+    ctx.record("tcp_connect_seconds", None, t=job.start, reason=error.class_, target=text)
+    if job.syn_retransmits is not None:
+        ctx.record("tcp_syn_retransmits", job.syn_retransmits, t=job.start, target=text)
     if error.class_ == "refused":
-        ctx.record("port_state", "closed", t=start)
+        ctx.record("port_state", "closed", t=job.start, target=text)
     elif error.class_ == "timeout" or error.code in _FILTERED:
-        ctx.record("port_state", "filtered", t=start)
+        ctx.record("port_state", "filtered", t=job.start, target=text)
     else:
-        ctx.record("port_state", None, t=start, reason=error.class_)
+        ctx.record("port_state", None, t=job.start, reason=error.class_, target=text)

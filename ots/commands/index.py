@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "dns_lookup": "Asks a DNS server for a name and times the answer.",
     "ftp_download": "Downloads over FTP or FTPS and measures the throughput.",
     "ftp_upload": "Uploads over FTP or FTPS, measures the throughput, and deletes what it uploaded.",
+    "http_check": "Checks many URLs at once: is each answer as expected, and how long is each phase?",
     "http_download": "Downloads over HTTP or HTTPS and measures the throughput.",
     "http_upload": "Uploads over HTTP or HTTPS and measures the throughput where it arrives.",
     "mail_delivery": "Sends a test message, waits for it in the recipient's mailbox, checks and deletes it.",

@@ -38,7 +38,8 @@ def judged(planned: PlannedStep, recorders: Sequence[AttemptRecorder], *, concur
     step = planned.step
     ended = [recorder for recorder in recorders if recorder.ended]
     outcome = roll_up_outcomes(recorder.outcome for recorder in ended)
-    series = series_of(recorders)
+    many = planned.probe.targets.pools(len({recorder.target for recorder in recorders}))
+    series = series_of(recorders, pooled=many)
     metrics, bug = _summarised(planned, ended, concurrent)
     thresholds: list[ThresholdResult] = []
     if outcome != "skipped":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ots.log import redact
@@ -15,18 +15,25 @@ from ots.probe import AttemptData, Sample
 LabelSet = tuple[tuple[str, str], ...]
 
 
+_WITHOUT_LABELS: dict[str, tuple[str, LabelSet]] = {}
+"""One object for a key of every attempt that has it."""
+
+
 @dataclass(slots=True)
 class Column:
-    """The samples of one key and label set; `reasons` by position where the value is missing."""
+    """The samples of one key and label set; `reasons` by position where the value is missing, None while
+    none is: thousands of targets have a column each."""
 
     t: list[float] = field(default_factory=list)
     v: list[Value | None] = field(default_factory=list)
-    reasons: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str] | None = None
 
     def append(self, t: float, value: Value | None, reason: str | None) -> None:
         if value is None:
             if reason is None:
                 raise ValueError("a missing value needs a reason")
+            if self.reasons is None:
+                self.reasons = {}
             self.reasons[len(self.v)] = reason
         elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{value} is not a finite number")
@@ -34,14 +41,48 @@ class Column:
         self.v.append(value)
 
     def samples(self) -> list[Sample]:
+        reasons = self.reasons or {}
         return [
-            Sample(t, value, self.reasons.get(position))
+            Sample(t, value, reasons.get(position))
             for position, (t, value) in enumerate(zip(self.t, self.v, strict=True))
         ]
 
 
+class _Samples(Mapping[tuple[str, LabelSet], Sequence[Sample]]):
+    """The samples of an attempt by key and label set, made when they are asked for."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Mapping[tuple[str, LabelSet], Column]) -> None:
+        self._columns = columns
+
+    def __getitem__(self, where: tuple[str, LabelSet]) -> Sequence[Sample]:
+        return self._columns[where].samples()
+
+    def __iter__(self) -> Iterator[tuple[str, LabelSet]]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
 class AttemptRecorder:
     """One attempt while it runs and after. All times are seconds since the run's start."""
+
+    __slots__ = (
+        "columns",
+        "context",
+        "cycle",
+        "duration",
+        "ended",
+        "error",
+        "flags",
+        "index",
+        "method",
+        "t",
+        "target",
+        "triggers",
+    )
 
     def __init__(self, index: int, cycle: int, target: str, t: float, context: int) -> None:
         self.index = index
@@ -64,7 +105,8 @@ class AttemptRecorder:
     def record(self, key: str, labels: LabelSet, t: float, value: Value | None, reason: str | None) -> None:
         column = self.columns.get((key, labels))
         if column is None:
-            column = self.columns[key, labels] = Column()
+            where = (key, labels) if labels else _WITHOUT_LABELS.setdefault(key, (key, labels))
+            column = self.columns[where] = Column()
         column.append(t, value, reason)
 
     def mark(self, name: str, t: float, source: str) -> None:
@@ -95,7 +137,7 @@ class AttemptRecorder:
             t=self.t,
             duration=self.duration,
             triggers={name: trigger.t for name, trigger in self.triggers.items()},
-            series={where: column.samples() for where, column in self.columns.items()},
+            series=_Samples(self.columns),
             method=dict(self.method),
             flags=tuple(self.flags),
         )
@@ -121,18 +163,19 @@ class AttemptRecorder:
         )
 
 
-def series_of(attempts: Iterable[AttemptRecorder]) -> list[Series]:
-    """All samples of a step's attempts, one series for each key and label set (the target among them)."""
+def series_of(attempts: Iterable[AttemptRecorder], *, pooled: bool = False) -> list[Series]:
+    """All samples of a step's attempts, one series for each key and label set (the target among them, unless
+    `pooled`)."""
     merged: dict[tuple[str, LabelSet], Series] = {}
     for attempt in attempts:
         for (key, labels), column in attempt.columns.items():
-            where = (key, (("target", attempt.target), *labels))
+            where = (key, labels if pooled else (("target", attempt.target), *labels))
             series = merged.get(where)
             if series is None:
                 series = merged[where] = Series(key=key, labels=dict(where[1]), t=[], v=[], a=[])
             start = len(series.v)
             series.nulls.update(
-                {str(start + position): reason for position, reason in column.reasons.items()}
+                {str(start + position): reason for position, reason in (column.reasons or {}).items()}
             )
             series.t.extend(round(t, 6) for t in column.t)
             series.v.extend(column.v)

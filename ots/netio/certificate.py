@@ -48,7 +48,7 @@ class Certificates:
 
 def certificates_of(connection: ssl.SSLSocket) -> Certificates:
     """The server's certificates. `Failed`, class `protocol`, if they can't be read."""
-    encoded = _chain(connection)
+    encoded = sent_chain(connection)
     leaf = connection.getpeercert(binary_form=True)
     if not encoded and leaf is not None:
         encoded = [leaf]
@@ -63,7 +63,7 @@ def days_left(end: datetime, now: float) -> float:
     return (end - datetime.fromtimestamp(now, UTC)).total_seconds() / 86400
 
 
-def _chain(connection: ssl.SSLSocket) -> list[bytes]:
+def sent_chain(connection: ssl.SSLSocket) -> list[bytes]:
     """The chain in DER, as sent.
 
     Public since Python 3.13; 3.11 and 3.12, which change no more, have the same call on the object beneath.

@@ -64,7 +64,7 @@ async def dial(
             raise OSError(number, os.strerror(number))
         mark("connected", t=stop, source="socket")
     except OSError as error:
-        failure = _failed(error, address, port, timeout, sock)
+        failure = dial_failed(error, address, port, timeout, sock)
         sock.close()
         raise failure from None
     except BaseException:
@@ -85,7 +85,10 @@ def connect_time(sock: socket.socket, measured: float) -> tuple[float, Literal["
     return measured, "user"
 
 
-def _failed(error: OSError, address: Address, port: int, timeout: float, sock: socket.socket) -> DialFailed:
+def dial_failed(
+    error: OSError, address: Address, port: int, timeout: float, sock: socket.socket
+) -> DialFailed:
+    """What an error of connect() means; `sock` is the one that failed, still open."""
     where = f"[{address.ip}]:{port}" if address.family == "6" else f"{address.ip}:{port}"
     known = classify(error, "connect").error
     text = f"no answer within {timeout:g} s" if known.code == TIMER else known.message

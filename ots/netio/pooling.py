@@ -13,10 +13,15 @@ from ots.stats import summary
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """All attempts at one target. Attempts that are no evidence (`invalid`) only count as such."""
+    """All attempts at one target, or at many where `target` is empty. Attempts that are no evidence
+    (`invalid`) only count as such."""
 
     target: str
     attempts: Sequence[AttemptData]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"target": self.target} if self.target else {}
 
     @property
     def valid(self) -> list[AttemptData]:
@@ -45,7 +50,7 @@ class Pool:
         return summary.of_samples(
             definition,
             self.values(definition.key),
-            labels={"target": self.target},
+            labels=self.labels,
             method=self.method,
             flags=self.flags,
         )
@@ -58,7 +63,7 @@ class Pool:
             sum(numbers) if numbers else None,
             n=len(numbers),
             reason=None if numbers else "no_samples",
-            labels={"target": self.target},
+            labels=self.labels,
             method=self.method,
             flags=self.flags,
         )
@@ -70,15 +75,18 @@ class Pool:
             definition,
             values.count(None),
             len(values),
-            labels={"target": self.target},
+            labels=self.labels,
             method=self.method,
             flags=self.flags,
         )
 
 
-def by_target(attempts: Sequence[AttemptData]) -> list[Pool]:
-    """One pool for each target, in the order in which they were first tried."""
+def by_target(attempts: Sequence[AttemptData], pool_above: int | None = None) -> list[Pool]:
+    """One pool for each target, in the order in which they were first tried; one of all together if there
+    are more targets than `pool_above`."""
     pools: dict[str, list[AttemptData]] = {}
     for attempt in attempts:
         pools.setdefault(attempt.target, []).append(attempt)
+    if pool_above is not None and len(pools) > pool_above:
+        return [Pool("", attempts)]
     return [Pool(target, mine) for target, mine in pools.items()]

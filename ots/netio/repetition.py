@@ -11,6 +11,11 @@ from ots.probe import Context, Failed
 _TOLERANCE = 0.010
 
 
+def is_late(due: float, start: float, interval: float) -> bool:
+    """Whether a sample started so long after its time that the schedule begins anew with it."""
+    return start - due > max(_TOLERANCE, interval / 2)
+
+
 async def paced(ctx: Context, count: int, interval: float) -> AsyncIterator[int]:
     """Counts from 0 to `count` - 1, one step every `interval` seconds on an absolute schedule.
 
@@ -21,7 +26,7 @@ async def paced(ctx: Context, count: int, interval: float) -> AsyncIterator[int]
     for number in range(count):
         await asyncio.sleep(max(0.0, due - ctx.clock.monotonic()))
         now = ctx.clock.monotonic()
-        late = now - due > max(_TOLERANCE, interval / 2)
+        late = is_late(due, now, interval)
         if late:
             ctx.flag("schedule_slip")
         yield number

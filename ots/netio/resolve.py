@@ -32,10 +32,10 @@ async def resolve(host: str, route: Route, clock: Clock, mark: Mark, timeout: fl
     family = source_family(route) or route.family
     start = clock.monotonic()
     mark("resolve_start", t=start)
-    literal = _literal(host, family, route)
-    if literal is not None:
+    spelled = literal(host, route)
+    if spelled is not None:
         mark("resolved", t=start)
-        return literal
+        return spelled
     wanted = {"4": socket.AF_INET, "6": socket.AF_INET6}.get(family, socket.AF_UNSPEC)
 
     def ask() -> tuple[str, int, int, float]:
@@ -65,8 +65,10 @@ async def resolve(host: str, route: Route, clock: Clock, mark: Mark, timeout: fl
     return Address(ip, version, host, ended - start, scope)
 
 
-def _literal(host: str, family: str, route: Route) -> Address | None:
-    """The address that `host` spells out, or None if it is a name."""
+def literal(host: str, route: Route) -> Address | None:
+    """The address that `host` spells out, or None if it is a name. `Failed`, class `config`, for a literal of
+    another family than the route's, or a link-local one without an interface."""
+    family = source_family(route) or route.family
     text, _, zone = host.removeprefix("[").removesuffix("]").partition("%")
     try:
         parsed = ipaddress.ip_address(text)

@@ -83,7 +83,7 @@ async def shake_hands(
         mark("tls_done", t=stop)
     except (OSError, ValueError, Failed) as error:
         (wrapped or connection).close()
-        raise _failed(error, server_name, timeout) from None
+        raise handshake_failed(error, server_name, timeout) from None
     except BaseException:
         (wrapped or connection).close()
         raise
@@ -144,7 +144,8 @@ def _written(sock: socket.socket) -> int | None:
     return info.bytes_written if info is not None else None
 
 
-def _failed(error: OSError | ValueError | Failed, server_name: str, timeout: float) -> Failed:
+def handshake_failed(error: OSError | ValueError | Failed, server_name: str, timeout: float) -> Failed:
+    """What an error of a handshake means."""
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return Failed("config", "tls", "EINVAL", f"{server_name!r} can't be a server name")
     known = classify(error, "tls").error

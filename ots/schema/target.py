@@ -43,13 +43,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What a probe accepts: the forms of a target, and whether one call of `run` takes many of them."""
+    """What a probe accepts: the forms of a target, and whether one call of `run` takes many of them.
+
+    With more targets than `pool_above`, their samples are one series and one metric without the label
+    `target`; the attempts still say how each one fared.
+    """
 
     forms: tuple[Form, ...]
     many: bool = False
     schemes: tuple[str, ...] = ()
     default_ports: tuple[tuple[str, int], ...] = ()
     default_port: int | None = None
+    pool_above: int | None = None
+
+    def pools(self, count: int) -> bool:
+        """Whether the figures of so many targets are of all together."""
+        return self.pool_above is not None and count > self.pool_above
 
     def describe(self) -> str:
         """The grammar in words: `host or network`, `http:// or https:// URL`."""

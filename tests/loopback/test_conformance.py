@@ -64,6 +64,7 @@ RESERVED = ("total", "count", "sum", "bucket", "created", "info")
 
 BESIDE = {
     "ping": {"sweep"},
+    "http_check": {"tcp", "tls"},
     "tcp_connect": {"port", "connect"},
     "tls_handshake": {"tcp", "connect"},
     "mail_send": {"smtp", "tcp"},

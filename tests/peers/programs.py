@@ -118,6 +118,14 @@ PROGRAMS: tuple[Program, ...] = (
     Program("irtt", "debian", "irtt", "udp_echo compared with irtt", _on_path("irtt")),
     Program("mtr", "debian", "mtr-tiny", "trace compared with mtr", _on_path("mtr")),
     Program("traceroute", "debian", "traceroute", "trace compared with traceroute", _on_path("traceroute")),
+    Program("wrk", "debian", "wrk", "http_check compared with wrk (bench)", _on_path("wrk")),
+    Program(
+        "prometheus-blackbox-exporter",
+        "debian",
+        "prometheus-blackbox-exporter",
+        "http_check and tcp_connect compared with blackbox_exporter (bench)",
+        _on_path("prometheus-blackbox-exporter"),
+    ),
     Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),
     Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
     Program(
