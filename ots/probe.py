@@ -376,6 +376,10 @@ class Probe(abc.ABC):
     metrics: ClassVar[tuple[MetricDef, ...]]
     requires: ClassVar[tuple[Requirement, ...]] = ()
     exclusive: ClassVar[Exclusive] = "none"
+    round_trip: ClassVar[str | None] = None
+    """The key of its round trips, if it has any: under load they are set against those without."""
+    direction: ClassVar[Literal["down", "up", "both"]] = "both"
+    """Which way it loads the link, for whom runs during it."""
 
     @abc.abstractmethod
     def estimate(self, targets: Sequence[Target], params: Any) -> Estimate:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ots.i18n import N_
-from ots.model.metric import L_STATS, Metric, MetricDef, Value
+from ots.model.metric import Metric, MetricDef, Value
 from ots.probe import AttemptData
+from ots.schema.load_metrics import ATTEMPTS, GRADE, INCREASE, RTT, TIMES
 from ots.stats import distribution
 from ots.stats.responsiveness import grade
 from ots.stats.summary import of_samples
 
 _DRAFT = "draft-ietf-ippm-responsiveness-09"
-_TIMES = ("median", *(stat for stat in L_STATS if stat != "median"), "tm95")
-_ATTEMPTS = ("median", "min", "max")
 
 IDLE_RTT = MetricDef(
     key="load_idle_rtt_seconds",
@@ -21,7 +20,7 @@ IDLE_RTT = MetricDef(
     type="sample",
     title=N_("Round-trip time without load"),
     definition="TCP handshake of a new connection before any load",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
     source="RFC 2681",
 )
@@ -31,7 +30,7 @@ IDLE_HTTP = MetricDef(
     type="sample",
     title=N_("HTTP without load"),
     definition="request for the small object -> end of its answer, before any load",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
 )
 FOREIGN_TCP = MetricDef(
@@ -40,7 +39,7 @@ FOREIGN_TCP = MetricDef(
     type="sample",
     title=N_("TCP handshake under load"),
     definition="SYN -> SYN/ACK of a new connection in working conditions",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
     source=_DRAFT,
 )
@@ -50,7 +49,7 @@ FOREIGN_TLS = MetricDef(
     type="sample",
     title=N_("TLS handshake under load"),
     definition="TLS handshake of a new connection in working conditions / its round trips (TLS 1.3: 1)",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
     source=_DRAFT,
 )
@@ -60,7 +59,7 @@ FOREIGN_HTTP = MetricDef(
     type="sample",
     title=N_("HTTP under load"),
     definition="request for the small object on a new connection -> end of its answer, in working conditions",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
     source=_DRAFT,
 )
@@ -71,7 +70,7 @@ SELF_HTTP = MetricDef(
     title=N_("Round trip of the load"),
     definition="round trip on a connection that carries load, in working conditions; with HTTP/1.1 TCP's own "
     "(down: the receiver's estimate, up: the smoothed one)",
-    stats=_TIMES,
+    stats=TIMES,
     better="lower",
     source=_DRAFT,
 )
@@ -81,7 +80,7 @@ RPM = MetricDef(
     type="attempt",
     title=N_("Responsiveness under load"),
     definition="(60 / mean of tm95 of tcp, tls, http + 60 / tm95 of self) / 2; without TLS of tcp and http",
-    stats=_ATTEMPTS,
+    stats=ATTEMPTS,
     better="higher",
     source=_DRAFT,
 )
@@ -91,37 +90,9 @@ GOODPUT = MetricDef(
     type="attempt",
     title=N_("Goodput of the load"),
     definition="mean of the last four intervals; up: what the peer's TCP acknowledged",
-    stats=_ATTEMPTS,
+    stats=ATTEMPTS,
     better="higher",
     source=_DRAFT,
-)
-RTT = MetricDef(
-    key="load_rtt_seconds",
-    unit="s",
-    type="sample",
-    title=N_("Round-trip time under load"),
-    definition="TCP handshake of a new connection in working conditions",
-    stats=_TIMES,
-    better="lower",
-    source="RFC 2681",
-)
-INCREASE = MetricDef(
-    key="load_rtt_increase_seconds",
-    unit="s",
-    type="attempt",
-    title=N_("Growth of the round-trip time under load"),
-    definition="median (label statistic: median) or 95th percentile (p95) under load - median without load",
-    stats=_ATTEMPTS,
-    better="lower",
-    source="Cloudflare AIM: loaded - unloaded",
-)
-GRADE = MetricDef(
-    key="load_bufferbloat_grade",
-    unit="1",
-    type="state",
-    title=N_("Bufferbloat grade"),
-    definition="of the median's growth: A+ below 5 ms, A 30, B 60, C 200, D 400, else F",
-    stats=("mode", "distinct"),
 )
 CONFIDENCE = MetricDef(
     key="load_confidence",

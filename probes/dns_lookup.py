@@ -118,6 +118,7 @@ class DnsLookup(Probe):
     targets = Targets(forms=("host",))
     Params = DnsLookupParams
     metrics = published.METRICS
+    round_trip = "dns_lookup_seconds"
 
     def estimate(self, targets: Sequence[Target], params: DnsLookupParams) -> Estimate:
         tries = params.retries + 1

@@ -84,6 +84,7 @@ class FTPDownload(Probe):
     Params = FTPDownloadParams
     metrics = (*transfer.definitions(PREFIX, "down"), *session_metrics.METRICS)
     exclusive = "link"
+    direction = "down"
 
     def estimate(self, targets: Sequence[Target], params: FTPDownloadParams) -> Estimate:
         received = params.size

@@ -63,6 +63,7 @@ class FTPUpload(Probe):
     Params = FTPUploadParams
     metrics = (*transfer.definitions(PREFIX, "up"), *session_metrics.METRICS)
     exclusive = "link"
+    direction = "up"
 
     def estimate(self, targets: Sequence[Target], params: FTPUploadParams) -> Estimate:
         back = params.size if params.check == "content" else 0

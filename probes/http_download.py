@@ -70,7 +70,9 @@ class HTTPDownload(Probe):
     targets = Targets(forms=("url",), schemes=("http", "https"), default_ports=(("http", 80), ("https", 443)))
     Params = HTTPDownloadParams
     metrics = transfer.definitions(PREFIX, "down")
+    round_trip = f"{PREFIX}_time_to_first_byte_seconds"
     exclusive = "link"
+    direction = "down"
 
     def estimate(self, targets: Sequence[Target], params: HTTPDownloadParams) -> Estimate:
         received = params.size

@@ -46,6 +46,7 @@ class HTTPUpload(Probe):
     Params = HTTPUploadParams
     metrics = transfer.definitions(PREFIX, "up")
     exclusive = "link"
+    direction = "up"
 
     def estimate(self, targets: Sequence[Target], params: HTTPUploadParams) -> Estimate:
         return Estimate(params.expected, 0, params.size, params.longest)

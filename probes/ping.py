@@ -104,6 +104,7 @@ class Ping(Probe):
     targets = Targets(forms=("host", "network"), many=True)
     Params = PingParams
     metrics = published.METRICS
+    round_trip = published.RTT.key
     requires = (Requirement("program", "ICMP", icmp_socket.missing, icmp_socket.REMEDY),)
 
     def estimate(self, targets: Sequence[Target], params: PingParams) -> Estimate:

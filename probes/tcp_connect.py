@@ -83,6 +83,7 @@ class TcpConnect(Probe):
     targets = Targets(forms=("host:port",), many=True, pool_above=POOL_ABOVE)
     Params = TcpConnectParams
     metrics = (TCP_CONNECT_SECONDS, TCP_SYN_RETRANSMITS, PORT_STATE, CONNECT_FAILURE_RATIO)
+    round_trip = TCP_CONNECT_SECONDS.key
 
     def estimate(self, targets: Sequence[Target], params: TcpConnectParams) -> Estimate:
         traffic = len(targets) * params.count * _HANDSHAKE_BYTES

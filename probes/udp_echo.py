@@ -69,6 +69,7 @@ class UDPEcho(Probe):
     targets = Targets(forms=("host:port",))
     Params = UDPEchoParams
     metrics = published.METRICS
+    round_trip = published.RTT.key
 
     def estimate(self, targets: Sequence[Target], params: UDPEchoParams) -> Estimate:
         duration = _HANDSHAKE / 10 + (params.count - 1) * params.interval

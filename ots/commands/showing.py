@@ -17,6 +17,7 @@ from ots.i18n import _, language
 from ots.model.report import Report
 from ots.probe import Probe
 from ots.reports.format import CannotRender, View, renderer
+from ots.schema.load_metrics import metrics_of
 from ots.session.execute import Result
 
 
@@ -27,7 +28,9 @@ def view(*reports: Report, width: int | None = None, colour: bool | None = None)
     """
     return View(
         definitions={
-            definition.key: definition for probe in _probes(reports) for definition in probe.metrics
+            definition.key: definition
+            for probe in _probes(reports)
+            for definition in metrics_of(probe, "any")
         },
         language=language(),
         width=width or shutil.get_terminal_size((100, 24)).columns,

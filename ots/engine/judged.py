@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ots.engine.loaded import Under, loaded_metrics
 from ots.engine.planner import PlannedStep
 from ots.engine.recorder import AttemptRecorder, series_of
 from ots.engine.verdict import judge, judge_step
@@ -33,14 +34,20 @@ class Judged:
     bug: Error | None
 
 
-def judged(planned: PlannedStep, recorders: Sequence[AttemptRecorder], *, concurrent: bool) -> Judged:
-    """Summarises and judges attempts; those that still run don't count yet."""
+def judged(
+    planned: PlannedStep,
+    recorders: Sequence[AttemptRecorder],
+    *,
+    concurrent: bool,
+    under: Under | None = None,
+) -> Judged:
+    """Summarises and judges attempts; those that still run don't count yet. `under` is the load, if any."""
     step = planned.step
     ended = [recorder for recorder in recorders if recorder.ended]
     outcome = roll_up_outcomes(recorder.outcome for recorder in ended)
     many = planned.probe.targets.pools(len({recorder.target for recorder in recorders}))
     series = series_of(recorders, pooled=many)
-    metrics, bug = _summarised(planned, ended, concurrent)
+    metrics, bug = _summarised(planned, ended, concurrent, under)
     thresholds: list[ThresholdResult] = []
     if outcome != "skipped":
         thresholds = [judge(threshold, metrics, series, outcome) for threshold in step.thresholds]
@@ -73,10 +80,10 @@ def _unmeasured(ended: Sequence[AttemptRecorder]) -> bool:
 
 
 def _summarised(
-    planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool
+    planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool, under: Under | None
 ) -> tuple[list[Metric], Error | None]:
     try:
-        return _metrics(planned, ended, concurrent), None
+        return _metrics(planned, ended, concurrent, under), None
     except Exception as bug:
         _LOGGER.debug("%s.summarise failed", planned.probe.kind, exc_info=True)
         name = type(bug).__name__
@@ -84,15 +91,21 @@ def _summarised(
         return [], Error(class_="internal", phase="analysis", code=name, message=message)
 
 
-def _metrics(planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool) -> list[Metric]:
+def _metrics(
+    planned: PlannedStep, ended: Sequence[AttemptRecorder], concurrent: bool, under: Under | None
+) -> list[Metric]:
     if not ended:
         return []
     probe = planned.probe
     declared = {definition.key for definition in probe.metrics}
-    metrics = probe.summarise([recorder.data() for recorder in ended], planned.step.params)
+    attempts = [recorder.data() for recorder in ended]
+    metrics = probe.summarise(attempts, planned.step.params)
     for metric in metrics:
         if metric.key not in declared:
             raise LookupError(f"{probe.kind} made {metric.key}, which it does not declare")
+    if under is not None and probe.round_trip is not None:
+        metrics = [*metrics, *loaded_metrics(probe.round_trip, attempts, under)]
+    for metric in metrics:
         if concurrent and "concurrent" not in metric.quality_flags:
             metric.quality_flags.append("concurrent")
     return metrics

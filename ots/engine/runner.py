@@ -60,10 +60,26 @@ class Runner:
         self._steps = {
             planned.position: StepRun(planned, environment, self._start, lag) for planned in plan.steps
         }
+        self._pair()
         self._work: asyncio.Task[None] | None = None
         self._stopped: str | None = None
         self._located = 0.0
         self._published: set[int] = set()
+
+    def _pair(self) -> None:
+        """Tells each companion its load, and the last step before it that measures the same without load."""
+        for planned in self._plan.steps:
+            own, wanted = self._steps[planned.position], planned.step
+            if wanted.during is None:
+                continue
+            texts = {target.text for target in wanted.targets}
+            for other in self._plan.steps:
+                step = other.step
+                if wanted.during in (step.key, step.id):
+                    own.load = self._steps[other.position]
+                alike = step.kind.kind == wanted.kind.kind and step.during is None
+                if alike and other.position < planned.position and texts & {t.text for t in step.targets}:
+                    own.idle = self._steps[other.position]
 
     def stop(self, reason: str) -> None:
         """Ends the run as `aborted` for this reason; what was measured is kept."""
@@ -193,6 +209,9 @@ class Runner:
                     self._accompany(planned, cycle, self._steps[load.position], tasks[load.step.key]),
                     name=planned.step.key,
                 )
+        for planned in companions:
+            # One that ended before its load didn't know yet when that was at work.
+            await self._publish(planned)
 
     def _member(self, block: PlannedBlock, name: str | None) -> PlannedStep:
         return next(planned for planned in block.steps if name in (planned.step.key, planned.step.id))

@@ -14,13 +14,14 @@ from ots.engine.context import AttemptContext, StepLog
 from ots.engine.environment import Environment
 from ots.engine.judged import Judged, judged
 from ots.engine.lag import LagWatch, LagWindow
+from ots.engine.loaded import Under, idle_round_trips, working_conditions
 from ots.engine.planner import PlannedStep
 from ots.engine.recorder import AttemptRecorder
 from ots.engine.verdict import success_holds
 from ots.model.metric import Value
 from ots.model.outcome import Outcome, Verdict
 from ots.model.report import Artifact, Error, Step
-from ots.probe import Failed, Route, Target
+from ots.probe import AttemptData, Failed, Route, Target
 
 _SLACK = 30.0
 """Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
@@ -63,6 +64,9 @@ class StepRun:
         self._busy = 0.0
         self._cpu = 0.0
         self.concurrent = False
+        self.load: StepRun | None = None
+        """The step that this one accompanies, and (`idle`) the one of its kind that measures without load."""
+        self.idle: StepRun | None = None
 
     def skip(self, reason: str, error: Error | None = None) -> None:
         """Ends the step without running it; the first reason counts."""
@@ -262,7 +266,20 @@ class StepRun:
     def _judged(self, cycle: int | None = None) -> Judged:
         """The findings over all attempts, or over those of one cycle."""
         recorders = [recorder for recorder in self._recorders if cycle in (None, recorder.cycle)]
-        return judged(self.planned, recorders, concurrent=self.concurrent)
+        return judged(self.planned, recorders, concurrent=self.concurrent, under=self._under())
+
+    def _under(self) -> Under | None:
+        """The load's working conditions, once it has ended, and what was measured without it."""
+        key = self.planned.probe.round_trip
+        if self.load is None or key is None:
+            return None
+        spans = working_conditions(self.load.ended())
+        idle = {} if self.idle is None else idle_round_trips(key, self.idle.ended())
+        return Under(self.load.planned.probe.direction, spans, idle) if spans else None
+
+    def ended(self) -> list[AttemptData]:
+        """The attempts that have ended, as plain data."""
+        return [recorder.data() for recorder in self._recorders if recorder.ended]
 
     def standing(self, cycle: int) -> tuple[Verdict, Outcome]:
         """Verdict and outcome of one cycle alone: what a `when:` of that cycle asks for."""

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ots.schema.kinds import Kind
+from ots.schema.load_metrics import metrics_of
 from ots.schema.quantity import quantity_of, written
 from ots.schema.threshold import ThresholdWritten
 from ots.schema.written import FORMAT, CaseWritten, PrecheckWritten, ScheduleWritten, StepWritten
@@ -147,11 +148,10 @@ def _with_probe(schema: Schema, kinds: Mapping[str, Kind]) -> Schema:
 
 def _threshold(kind: Kind) -> Schema:
     """The metrics of one kind, each with its statistics."""
-    metrics = [
-        {"const": metric.key, "description": f"{metric.title} [{metric.unit}]"} for metric in kind.metrics
-    ]
+    known = metrics_of(kind, "any")
+    metrics = [{"const": metric.key, "description": f"{metric.title} [{metric.unit}]"} for metric in known]
     by_statistics: dict[tuple[str, ...], list[str]] = {}
-    for metric in kind.metrics:
+    for metric in known:
         by_statistics.setdefault(metric.stats, []).append(metric.key)
     statistics = [
         {

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from ots import units
+from ots.model.metric import MetricDef
 from ots.schema.case import PrecheckSpec, Step
 from ots.schema.condition import Condition, ConditionError
 from ots.schema.kinds import Kind
+from ots.schema.load_metrics import metrics_of
 from ots.schema.place import Place, Within
 from ots.schema.quantity import BY_HAND, WRITTEN
 from ots.schema.shape import check, check_each
@@ -86,7 +88,8 @@ def read_step(
     if isinstance(params, Mapping):
         context = WRITTEN if instance.line else BY_HAND
         checked = check(kind.Params, params, Within(place, ["params"]), kind.kind, context)
-    thresholds = _thresholds(limits if isinstance(limits, list) else [], kind, chosen.targets, place)
+    entries = limits if isinstance(limits, list) else []
+    thresholds = _thresholds(entries, kind, chosen.targets, place, metrics_of(kind, during))
     if written is None or checked is None or place.any:
         return Sketch(place, kind, when, during, None)
     step = Step(
@@ -169,7 +172,11 @@ def _condition(text: str | None, place: Place) -> Condition | None:
 
 
 def _thresholds(
-    entries: Sequence[Any], kind: Kind, targets: Sequence[Target], place: Place
+    entries: Sequence[Any],
+    kind: Kind,
+    targets: Sequence[Target],
+    place: Place,
+    metrics: Sequence[MetricDef],
 ) -> tuple[Threshold, ...]:
     found: dict[str, Threshold] = {}
     for index, entry in enumerate(entries):
@@ -180,7 +187,7 @@ def _thresholds(
         written = check(ThresholdWritten, entry, here, "a threshold")
         if written is None:
             continue
-        threshold = understand(written, kind.metrics)
+        threshold = understand(written, metrics)
         if not isinstance(threshold, Threshold):
             for fault in threshold:
                 here.problem((fault.field,) if fault.field else (), fault.message)
@@ -207,9 +214,13 @@ def _check_where(threshold: Threshold, targets: Sequence[Target], place: Place) 
 def _check_samples(step: Step, place: Place) -> None:
     """Refuses a limit that the planned number of samples can't support, and proposes one that can."""
     kind = step.kind
-    definitions = {definition.key: definition for definition in kind.metrics}
+    definitions = {definition.key: definition for definition in metrics_of(kind, step.during)}
+    own = {definition.key for definition in kind.metrics}
     targets = step.targets if kind.targets.many else step.targets[:1]
     for index, threshold in enumerate(step.thresholds):
+        if threshold.metric not in own:
+            # How much of it falls into the load nobody knows before.
+            continue
         each = kind.samples_planned(threshold.metric, targets, step.params)
         needed = planned_needed(threshold, definitions[threshold.metric])
         if each is None or each * step.repeat >= needed:

@@ -73,6 +73,25 @@ QUEUE = 0.1
 """A bottleneck of 20 Mbit/s with a queue of 100 ms, in seconds."""
 
 
+DURING = """
+ots: 1
+id: during
+version: 1
+title: {en: During}
+steps:
+  - {id: idle, probe: ping, target: 10.9.1.1, params: {count: 20, interval: 20 ms, timeout: 1 s}}
+  - id: down
+    probe: http_download
+    target: "http://10.9.1.1:8080/speed/down"
+    params: {duration: 3 s, connections: 16, warmup: 1 s}
+  - id: loaded
+    probe: ping
+    target: 10.9.1.1
+    during: down
+    params: {count: 1000, interval: 20 ms, timeout: 1 s}
+"""
+
+
 @pytest.fixture
 def bottleneck() -> Iterator[Lab]:
     with lab() as built:
@@ -95,6 +114,10 @@ def test_the_queue_of_a_known_link_is_found(bottleneck: Lab, tmp_path: Path) -> 
         *("router", "tc", "qdisc", "add", "dev", "to-near", "root", "tbf", "rate", f"{RATE}bit"),
         *("burst", "3000", "limit", str(int(RATE / 8 * QUEUE))),
     )
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    case = folder / "during.yaml"
+    case.write_text(DURING)
     command = [
         sys.executable,
         "-m",
@@ -109,8 +132,9 @@ def test_the_queue_of_a_known_link_is_found(bottleneck: Lab, tmp_path: Path) -> 
     try:
         assert child.stdout is not None and child.stdout.readline()
         arguments = ["responsiveness", "http://10.9.1.1:8080/", "--json", "--directions", "down"]
-        arguments += ["--interval", "500ms", "--duration", "4s", "--max-connections", "4"]
+        arguments += ["--interval", "500ms", "--duration", "3s", "--max-connections", "4", "--count", "5"]
         document = json.loads(bottleneck.run("near", sys.executable, "-m", "ots", *arguments))
+        pinged = json.loads(bottleneck.run("near", sys.executable, "-m", "ots", "run", str(case), "--json"))
     finally:
         child.terminate()
         child.communicate()
@@ -118,9 +142,16 @@ def test_the_queue_of_a_known_link_is_found(bottleneck: Lab, tmp_path: Path) -> 
         (metric["key"], metric["labels"].get("statistic")): metric["stats"]
         for metric in document["steps"][0]["metrics"]
     }
+    last = pinged["steps"][2]["metrics"]
+    seen = {metric["key"]: metric for metric in last if metric["labels"].get("statistic") != "p95"}
+    # Sixteen connections hardly ever yield together, so the queue stays full.
+    assert seen["load_rtt_increase_seconds"]["stats"]["median"] == pytest.approx(QUEUE, rel=0.1)
+    assert seen["load_bufferbloat_grade"]["stats"]["mode"] == "C"
+    assert 60 < seen["load_rtt_seconds"]["n"] <= 110 < seen["ping_rtt_seconds"]["n"]
     growth = metrics["load_rtt_increase_seconds", "median"]["median"]
-    assert 0.6 * QUEUE < growth < 1.05 * QUEUE
-    assert metrics["load_bufferbloat_grade", None]["mode"] == "C"
+    # One to four of them do yield.
+    assert 0.3 * QUEUE < growth < 1.05 * QUEUE
+    assert metrics["load_bufferbloat_grade", None]["mode"] in ("B", "C")
     goodput = metrics["load_goodput_bits_per_second", None]["median"]
     # 1448 of 1514 bytes of a frame are content (tbf counts the Ethernet header); lost ones are sent again.
     ceiling = RATE * 1448 / 1514

@@ -57,6 +57,7 @@ class FakeKind:
     targets: Targets
     metrics: tuple[MetricDef, ...]
     exclusive: str = "none"
+    round_trip: str | None = None
     version: int = 1
     summary: str = "Does nothing."
     example: str = "192.0.2.1"
