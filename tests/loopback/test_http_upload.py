@@ -169,7 +169,7 @@ async def test_rate_of_a_slow_reader_is_measured_not_the_send_buffer() -> None:
     """8 Mbit/s read by the peer: acknowledged bytes say so, however much the kernel took at once."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     async with scripted(paced(RATE, answer)) as server:
-        made = await upload(server.url, duration=4.0, warmup=2.5, stall_limit=10.0)
+        made = await upload(server.url, duration=4.0, warmup=2.5, stall_limit=10.0, timeout=20.0)
     assert made.only.error is None
     assert made.only.method["counted_at"] == "tcp_acked"
     transferred, seconds = value(made, "bytes_transferred"), value(made, "transfer_seconds")

@@ -244,6 +244,11 @@ class Client:
         connection = self.connection
         return None if connection is None or connection.fileno() < 0 else connection.fileno()
 
+    def broke(self, error: OSError) -> None:
+        """A thread that writes has seen the connection end; aiohttp will, and not why."""
+        if self.dialer.handler is not None:
+            self.dialer.handler.broken = error
+
     async def flush(self) -> None:
         """Waits until all that was written is in the kernel, or the connection has ended."""
         handler = self.dialer.handler
@@ -296,6 +301,9 @@ class Client:
                     method, url, data=body, headers=own, allow_redirects=False, proxy=plain_proxy
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            broken = self.dialer.handler.broken if self.dialer.handler is not None else None
+            if broken is not None and isinstance(error, aiohttp.ClientConnectionError):
+                raise classify(broken, "transfer") from None
             raise http_failure(error, "first_byte" if self.request_sent is not None else "request") from None
         self._response = response
         handler = self.dialer.handler

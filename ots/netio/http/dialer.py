@@ -61,6 +61,8 @@ class CountingHandler(ResponseHandler):
         self.body: aiohttp.StreamReader | None = None
         self.lost: BaseException | None = None
         self.garbled = False
+        self.broken: OSError | None = None
+        """What a thread heard of the connection: the kernel tells an error only once."""
         self.stamp = clock.monotonic
         self.room = asyncio.Event()
         """Nothing waits in this process for room in the kernel beyond the transport's limit."""

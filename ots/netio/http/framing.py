@@ -27,6 +27,7 @@ class Framing:
         self.overhead = 0
         self.beyond = 0
         """Bytes that were fed and lie behind the body's end."""
+        self._broken: Failed | None = None
         self._bounded = length is not None
 
     @property
@@ -41,20 +42,29 @@ class Framing:
             self._content_over()
 
     def feed(self, data: memoryview) -> list[memoryview]:
-        """The pieces of content in what came. `Failed`, class `protocol`, where it breaks HTTP."""
+        """The pieces of content in what came, as far as it is HTTP; `verify` says if it wasn't."""
         pieces, place = [], 0
-        while place < len(data) and not self.ended:
+        while place < len(data) and not (self.ended or self._broken):
             if self.certain:
                 piece = data[place : place + self.certain]
                 pieces.append(piece)
                 place += len(piece)
                 self.skip(len(piece))
             else:
-                used = self._line(bytes(data[place : place + _LINE]))
+                try:
+                    used = self._line(bytes(data[place : place + _LINE]))
+                except Failed as failure:
+                    self._broken = failure
+                    return pieces
                 self.overhead += used
                 place += used
         self.beyond += len(data) - place
         return pieces
+
+    def verify(self) -> None:
+        """`Failed`, class `protocol`, once something was fed that is no HTTP."""
+        if self._broken is not None:
+            raise self._broken
 
     def eof(self) -> None:
         """The connection has ended. `Failed`, class `cutoff`, if the body had not."""

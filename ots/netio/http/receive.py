@@ -42,6 +42,7 @@ async def receive(
         if framing.beyond:
             raise Failed("protocol", "first_byte", "BAD_RESPONSE", "no valid HTTP answer: more than promised")
         intake.pieces(pieces, more=not framing.ended, t=answer.arrivals.first or handler.stamp())
+        framing.verify()
     wire = handler.wire
     if not (framing.ended or intake.over):
         if wire is None:
@@ -77,12 +78,17 @@ def _read(sock: socket.socket, framing: Framing, intake: Intake) -> None:
                     continue
             elif data := intake.read(sock, framing.appetite):
                 t = intake.stamp()
-                pieces = framing.feed(data)
-                intake.pieces(pieces, more=not framing.ended, t=t)
+                _feed(framing, intake, data, t)
                 continue
             framing.eof()
     except OSError as error:
         raise classify(error, "transfer") from None
+
+
+def _feed(framing: Framing, intake: Intake, data: memoryview, t: float) -> None:
+    pieces = framing.feed(data)
+    intake.pieces(pieces, more=not framing.ended, t=t)
+    framing.verify()
 
 
 class _Decrypted(asyncio.BufferedProtocol):
@@ -112,8 +118,7 @@ class _Decrypted(asyncio.BufferedProtocol):
             return
         t = self._intake.stamp()
         try:
-            pieces = self._framing.feed(self._place[:nbytes])
-            self._intake.pieces(pieces, more=not self._framing.ended, t=t)
+            _feed(self._framing, self._intake, self._place[:nbytes], t)
         except Failed as failure:
             self._end(failure)
         else:

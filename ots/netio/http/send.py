@@ -115,8 +115,9 @@ class Sending:
         with socket.socket(fileno=socket.dup(wire)) as sock:
             try:
                 await aside(lambda: self._write(sock, size), lambda: wake(sock, socket.SHUT_RDWR))
-            except OSError:
-                # What the peer has to say of it, aiohttp hears: an answer, or how the connection ended.
+            except OSError as error:
+                # What the peer has to say of it, aiohttp hears: an answer, or the end.
+                self._client.broke(error)
                 await asyncio.get_running_loop().create_future()
 
     def _write(self, sock: socket.socket, size: PieceSize) -> None:
