@@ -17,11 +17,20 @@ class SizedBody:
         self._left = size
         self._add = add
 
+    @property
+    def droppable(self) -> int:
+        return self._left
+
     def __call__(self, view: memoryview) -> int | None:
         own = min(len(view), self._left)
         self._left -= own
         self._add(time.monotonic(), own)
         return None if self._left else own
+
+    def dropped(self, count: int) -> bool:
+        self._left -= count
+        self._add(time.monotonic(), count)
+        return not self._left
 
 
 class ChunkedBody:
@@ -34,6 +43,17 @@ class ChunkedBody:
         self._take_line = self._size_line
         self._trailers = 0
         self._whole = False
+
+    @property
+    def droppable(self) -> int:
+        return self._left
+
+    def dropped(self, count: int) -> bool:
+        self._left -= count
+        self._add(time.monotonic(), count)
+        if not self._left:
+            self._take_line = self._end_of_chunk
+        return False
 
     def __call__(self, view: memoryview) -> int | None:
         at, content = 0, 0

@@ -8,9 +8,14 @@ All connections of a worker receive into one buffer: a thousand of them need no 
 from __future__ import annotations
 
 import asyncio
+import mmap
+import os
 import re
+import socket
+import sys
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 from aiohttp import web
 
@@ -22,8 +27,25 @@ _FOLLOWED = re.compile(rb"\r\n(?:content-length:[ \t]*0*[1-9]|transfer-encoding:
 _METHOD = re.compile(rb"[A-Z]{1,16}(?: |\Z)")
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-Consumer = Callable[[memoryview], int | None]
-"""Takes bytes; None: there is more to come. A number: the end, and so many of these were its own."""
+_PEEK = 4 << 10
+_WORTH_DROPPING = 64 << 10
+_GULP = 4 << 20
+# The kernel checks that there is room and writes nothing into it: no page of it ever comes to be.
+_NOWHERE = memoryview(mmap.mmap(-1, _GULP))
+
+
+class Consumer(Protocol):
+    """Takes what a client sends, where it was received."""
+
+    def __call__(self, view: memoryview, /) -> int | None:
+        """None: there is more to come. A number: the end, and so many of these bytes were its own."""
+
+    @property
+    def droppable(self) -> int:
+        """How many of the next bytes it will only count, so that they need not be received at all."""
+
+    def dropped(self, count: int) -> bool:
+        """So many have come and were dropped; whether that was the end."""
 
 
 class _Mode(Enum):
@@ -45,6 +67,7 @@ class Doorway(asyncio.BufferedProtocol):
         self._held = bytearray()
         self._consumer: Consumer | None = None
         self._over: asyncio.Future[bool] | None = None
+        self._drain: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -75,11 +98,13 @@ class Doorway(asyncio.BufferedProtocol):
         self._handler.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER
+        return _BUFFER[:_PEEK] if self._can_drop() else _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._mode is _Mode.LENT:
             self._feed(_BUFFER[:nbytes])
+            if self._can_drop():
+                self._drop()
         else:
             self._take(bytes(_BUFFER[:nbytes]))
 
@@ -106,6 +131,7 @@ class Doorway(asyncio.BufferedProtocol):
         assert self._mode is _Mode.HELD and self._over is None
         over = self._over = asyncio.get_running_loop().create_future()
         self._mode, self._consumer = _Mode.LENT, consumer
+        self._drain = self._own_socket()
         held, self._held = self._held, bytearray()
         if held:
             self._feed(memoryview(held))
@@ -117,6 +143,9 @@ class Doorway(asyncio.BufferedProtocol):
             return whole
         finally:
             self._over = self._consumer = None
+            if self._drain is not None:
+                self._drain.close()
+                self._drain = None
             if self._mode is _Mode.LENT:
                 self._mode = _Mode.HELD
 
@@ -196,6 +225,45 @@ class Doorway(asyncio.BufferedProtocol):
                     self._take(held)
             self._handler.data_received(head)
 
+    def _own_socket(self) -> socket.socket | None:
+        """The connection, to receive past asyncio; None where the kernel can't drop what it has received."""
+        if self._transport is None or not sys.platform.startswith("linux"):
+            return None
+        if self._transport.get_extra_info("sslcontext") is not None or self._transport.is_closing():
+            return None
+        return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
+
+    def _can_drop(self) -> bool:
+        return (
+            self._mode is _Mode.LENT
+            and self._drain is not None
+            and self._consumer is not None
+            and self._consumer.droppable >= _WORTH_DROPPING
+        )
+
+    def _drop(self) -> None:
+        """Has the kernel throw away what it has received (MSG_TRUNC, tcp(7)): no byte is copied."""
+        consumer, drain = self._consumer, self._drain
+        assert consumer is not None and drain is not None
+        try:
+            count = drain.recv_into(_NOWHERE, min(consumer.droppable, _GULP), socket.MSG_TRUNC)
+        except OSError:
+            # Nothing more now; or the connection is at its end, which asyncio will notice.
+            return
+        try:
+            whole = count > 0 and consumer.dropped(count)
+        except ValueError as error:
+            self._refuse(error)
+            return
+        if whole:
+            self._mode = _Mode.HELD
+            self._end(True)
+
+    def _refuse(self, error: ValueError) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(error)
+        self._mode = _Mode.HELD
+
     def _feed(self, view: memoryview) -> None:
         consumer = self._consumer
         if consumer is None:
@@ -203,9 +271,7 @@ class Doorway(asyncio.BufferedProtocol):
         try:
             used = consumer(view)
         except ValueError as error:
-            if self._over is not None and not self._over.done():
-                self._over.set_exception(error)
-            self._mode = _Mode.HELD
+            self._refuse(error)
             return
         if used is not None:
             self._mode = _Mode.HELD

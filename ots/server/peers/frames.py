@@ -48,6 +48,15 @@ class Frames:
         self._opcode = 0
         self._mask = b""
 
+    @property
+    def droppable(self) -> int:
+        return self._left if self._control is None else 0
+
+    def dropped(self, count: int) -> bool:
+        self._count(count)
+        self._left -= count
+        return False
+
     def __call__(self, view: memoryview) -> int | None:
         at = 0
         while at < len(view):

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from ots.server.peers.doorway import doorway_of
 from ots.server.peers.memory_file import memory_file
+from ots.server.peers.pump import Pump
 
 _FILE_BYTES = 8 << 20
 _PIECE = 256 << 10
@@ -94,11 +95,13 @@ class Source:
 
     async def _sendfile(self, transport: asyncio.Transport | None, count: int | None) -> None:
         assert transport is not None
-        loop, left = asyncio.get_running_loop(), count
-        while left is None or left > 0:
-            size = _FILE_BYTES if left is None else min(left, _FILE_BYTES)
-            await loop.sendfile(transport, self._file, 0, size, fallback=False)
-            left = None if left is None else left - size
+        first = _PIECE if count is None else min(_PIECE, count)
+        if first:
+            # It waits until the header has left the transport.
+            await asyncio.get_running_loop().sendfile(transport, self._file, 0, first, fallback=False)
+        left = None if count is None else count - first
+        if left is None or left:
+            await Pump(transport, self._file.fileno(), _FILE_BYTES, left, start=first).run()
 
     async def _pieces(self, count: int | None) -> AsyncIterator[memoryview]:
         at, left = 0, count
