@@ -133,7 +133,8 @@ class HttpCheck(Probe):
         try:
             await sweep.run()
         finally:
-            ctx.method(target=targets[0].text, **sweep.facts())
+            if self.targets.pools(len(targets)):
+                ctx.method(target=targets[0].text, **sweep.facts())
 
     def summarise(self, attempts: Sequence[AttemptData], params: HttpCheckParams) -> list[Metric]:
         return published.summarise(attempts)

@@ -105,7 +105,8 @@ class TcpConnect(Probe):
         try:
             await sweep.run()
         finally:
-            ctx.method(target=targets[0].text, **sweep.facts())
+            if self.targets.pools(len(targets)):
+                ctx.method(target=targets[0].text, **sweep.facts())
         asker.conclude()
 
     def summarise(self, attempts: Sequence[AttemptData], params: TcpConnectParams) -> list[Metric]:

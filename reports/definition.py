@@ -16,7 +16,7 @@ Definition = Mapping[str, str]
 """Facts by name: `probe`, `probe_version`, `metric_version`, `unit`, `type`, `during`, `param.NAME` and
 `method.NAME`."""
 
-_HOW_MUCH = frozenset({"count", "sweep_count", "sweep_rate", "resolve_timeout"})
+_HOW_MUCH = frozenset({"count", "sweep_count", "sweep_rate", "resolve_timeout", "concurrency", "spread"})
 _FROM_WHERE = frozenset({"interface", "source", "ca_file", "proxy_user", "proxy_password"})
 _CIRCUMSTANCES = frozenset(
     {

@@ -16,6 +16,7 @@ from ots.reports.plain import plain
 from ots.reports.quantity import scale, span
 from ots.reports.reading import (
     Reader,
+    failed_targets,
     flags_of,
     headline,
     main_series,
@@ -26,6 +27,8 @@ from ots.reports.reading import (
 from ots.reports.sparkline import per_mark, sparkline
 
 _MARGIN = 2
+_FAILED = 8
+"""Failed targets that are named; the JSON report and the HTML page have more."""
 _LEADING = 4
 """Parameters and facts of the method that fit into the head; the HTML report has all."""
 
@@ -196,4 +199,11 @@ def _trouble(step: Step, reader: Reader, width: int) -> list[Text]:
         pieces.append(Text(reader.error(step.error), "red"))
         if step.error.remedy:
             pieces.append(Text(_("try: {remedy}").format(remedy=plain(_(step.error.remedy)))))
+    failed = failed_targets(step)
+    if len(step.targets) > 1 and failed:
+        shown = ", ".join(plain(target) for target in failed[:_FAILED])
+        said = _("{n} of {total} targets failed: {targets}").format(
+            n=len(failed), total=len(step.targets), targets=shown + " …" * (len(failed) > _FAILED)
+        )
+        pieces.append(Text(said, "red"))
     return [Text(" " * _MARGIN) + line for piece in pieces for line in wrap(piece, width - _MARGIN)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ots.model.metric import Metric, MetricDef, Series, StatValue
 from ots.model.outcome import Verdict
-from ots.model.report import Attempt, Error, Judgement, Report, Step, ThresholdResult
+from ots.model.report import Error, Judgement, Report, Step, ThresholdResult
 from ots.reports import limit, words
 from ots.reports.format import View
 from ots.reports.plain import plain
@@ -317,5 +317,6 @@ def is_numeric(series: Series) -> bool:
     )
 
 
-def failed_attempts(step: Step) -> list[Attempt]:
-    return [attempt for attempt in step.attempts if attempt.outcome != "success"]
+def failed_targets(step: Step) -> list[str]:
+    """The targets at which an attempt failed, each once."""
+    return list(dict.fromkeys(each.target for each in step.attempts if each.outcome == "failure"))
