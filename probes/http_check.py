@@ -108,6 +108,7 @@ class HttpCheck(Probe):
     )
     Params = HttpCheckParams
     metrics = published.METRICS
+    round_trip = published.CHECK.key
 
     def estimate(self, targets: Sequence[Target], params: HttpCheckParams) -> Estimate:
         waves = -(-len(targets) // params.concurrency)

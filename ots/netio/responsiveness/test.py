@@ -14,11 +14,15 @@ from ots.netio.responsiveness.visit import Place, visit
 from ots.netio.responsiveness.working import Working
 from ots.netio.tls import client_context
 from ots.probe import Context, Failed, Target
+from ots.stats import distribution
 from ots.stats.responsiveness import DRAFT
 
 _SPACING = 0.05
-_CALM = 1.0
-"""Seconds between two loads, for the queues to empty."""
+_CALM = 3.0
+"""Seconds that the queues may take to empty between two loads."""
+
+_CALM_AGAIN, _CALM_SLACK = 1.5, 0.002
+"""They are empty when a round trip takes no more than this times the idle median, and 2 ms."""
 
 _BUSY = 0.85
 """Share of one processor from which the loading process itself may have been the limit."""
@@ -34,6 +38,7 @@ class ResponsivenessTest:
 
     def __init__(self, ctx: Context, target: Target, params: ResponsivenessParams) -> None:
         self._ctx, self._target, self._params = ctx, target, params
+        self._idle_trips: list[float] = []
 
     async def run(self) -> None:
         ctx, params, target = self._ctx, self._params, self._target
@@ -68,7 +73,7 @@ class ResponsivenessTest:
         share = (1 - _IDLE_SHARE) / len(params.wanted)
         for number, direction in enumerate(params.wanted):
             if number:
-                await asyncio.sleep(_CALM)
+                await self._calm(place)
             await self._loaded(direction, place, (_IDLE_SHARE + number * share, share))
         ctx.mark("completed")
 
@@ -79,9 +84,21 @@ class ResponsivenessTest:
         for number in range(count):
             await asyncio.sleep(_SPACING)
             trip = await visit(ctx, place)
+            self._idle_trips.append(trip.tcp)
             ctx.record("load_idle_rtt_seconds", trip.tcp, t=trip.t)
             ctx.record("load_idle_http_seconds", trip.http, t=trip.t)
             ctx.progress(_IDLE_SHARE * (number + 1) / count)
+
+    async def _calm(self, place: Place) -> None:
+        """Waits until the load before has left the queues."""
+        clock = self._ctx.clock
+        until = clock.monotonic() + _CALM
+        usual = distribution.median(sorted(self._idle_trips))
+        while clock.monotonic() < until:
+            await asyncio.sleep(_SPACING)
+            if (await visit(self._ctx, place)).tcp <= _CALM_AGAIN * usual + _CALM_SLACK:
+                return
+        self._ctx.log.info(f"the queues had not emptied within {_CALM:g} s of the load's end")
 
     async def _loaded(self, direction: Direction, place: Place, progress: tuple[float, float]) -> None:
         params = self._params
