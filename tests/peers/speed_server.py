@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.peers.process import end
@@ -15,11 +15,11 @@ __all__ = ["served"]
 
 
 @contextlib.contextmanager
-def served(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(*options: str, prefix: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Serves until the block ends: the URL of the first place, and the process. RuntimeError if it can't."""
     places = () if {"--listen", "--listen-tls"} & set(options) else ("--listen", "127.0.0.1:0")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ots", "server", "peers", *places, *options, "--json"],
+        [*prefix, sys.executable, "-m", "ots", "server", "peers", *places, *options, "--json"],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
