@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -156,3 +160,21 @@ async def test_a_cancel_ends_the_loading_process(peers: Peers, moment: float) ->
     assert recording.only.samples("load_idle_rtt_seconds")
     assert all("load_child" not in " ".join(c.cmdline()) for c in psutil.Process().children())
     recording.metrics()
+
+
+def test_a_kill_takes_the_loading_process_along(peers: Peers, tmp_path: Path) -> None:
+    """After kill -9 nobody goes on filling the line: the child ends when its standard input does."""
+    command = [sys.executable, "-m", "ots", "responsiveness", f"{peers.url}/", "--count", "2"]
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        loading: list[psutil.Process] = []
+        deadline = time.monotonic() + 20
+        while not loading and time.monotonic() < deadline:
+            loading = [child for child in parent.children() if "load_child" in " ".join(child.cmdline())]
+        assert loading
+    finally:
+        parent.kill()
+        parent.wait()
+    gone, alive = psutil.wait_procs(loading, timeout=5)
+    assert gone and not alive
