@@ -1,8 +1,8 @@
 """udp_echo over a link of known delay that loses on one way, beside irtt.
 
 Published tolerance: loss each way is the emulator's, give or take one packet (the handshake's are lost in
-turn with the rest); the delay of each way and the round trip are within 1.5 ms of the emulator's, which sleeps in
-Python, and within 1 ms of irtt's in the same minute.
+turn with the rest); the delay of each way and the round trip are within 1.5 ms of the emulator's,
+which sleeps in Python, and within 1 ms of irtt's in the same minute.
 """
 
 from __future__ import annotations
