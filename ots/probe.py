@@ -171,7 +171,7 @@ class AttemptData:
     """What one attempt recorded, as `summarise` sees it.
 
     `series` maps (key, labels) to samples; labels are sorted pairs and don't contain the target.
-    `method` holds what the probe said about how it measured.
+    `method` holds what the probe said about how it measured, `tally` what it counted by itself.
     """
 
     index: int
@@ -185,6 +185,7 @@ class AttemptData:
     series: Mapping[tuple[str, tuple[tuple[str, str], ...]], Sequence[Sample]]
     method: Mapping[str, Value | None]
     flags: Sequence[QualityFlag]
+    tally: object = None
 
     def samples(self, key: str, **labels: str) -> Sequence[Sample]:
         """The samples of one key with exactly these labels."""
@@ -329,6 +330,10 @@ class Context(Protocol):
 
     def method(self, *, target: str | None = None, **facts: Value | None) -> None:
         """Says how the measurement was made; stands in every metric of this attempt."""
+        ...
+
+    def tally(self, counted: object, *, target: str | None = None) -> None:
+        """Hands `summarise` what was counted instead of being recorded, in a run too long to keep it all."""
         ...
 
     def flag(self, flag: QualityFlag, *, target: str | None = None) -> None:

@@ -13,6 +13,7 @@ from ots.model.outcome import ErrorClass, outcome_of
 from ots.probe import AttemptData
 from ots.stats import delay
 from ots.stats.summary import of_ratio, of_samples, of_value
+from ots.stats.tally import EchoTally
 
 RTT = MetricDef(
     key="ping_rtt_seconds",
@@ -210,30 +211,62 @@ def summarise(attempts: Sequence[AttemptData], segment: int | None) -> list[Metr
         metrics += _of_host(target, own, segment)
         if any(attempt.outcome in ("success", "failure") for attempt in own):
             measured += 1
-            reached += any(value is not None for attempt in own for value in attempt.values(RTT.key))
+            reached += any(_reached(attempt) for attempt in own)
     if measured:
         metrics.append(of_ratio(REACHABILITY, reached, measured))
     return metrics
 
 
+def _reached(attempt: AttemptData) -> bool:
+    if isinstance(attempt.tally, EchoTally):
+        return attempt.tally.received > 0
+    return any(value is not None for value in attempt.values(RTT.key))
+
+
 @dataclass(frozen=True, slots=True)
 class _Train:
-    """The counted requests of one attempt in the order of sending."""
+    """The counted requests of one attempt, in the order of sending where every one of them was kept."""
 
-    sent: Sequence[float]
     rtts: Sequence[float | None]
+    differences: Sequence[float]
+    bursts: Sequence[int]
+    hops: Sequence[Value | None]
+    reordered: int
+    duplicates: int
     invalid: int
     """Requests that say nothing about the network, because this machine did not let them out."""
 
 
 def _train(attempt: AttemptData) -> _Train:
+    if isinstance(attempt.tally, EchoTally):
+        return _tallied(attempt.tally)
     samples = sorted(attempt.samples(RTT.key), key=lambda sample: sample.t)
-    counted = [sample for sample in samples if sample.value is not None or _is_loss(sample.reason)]
+    counted = [sample for sample in samples if sample.value is not None or is_loss(sample.reason)]
     rtts = [None if sample.value is None else float(sample.value) for sample in counted]
-    return _Train([sample.t for sample in counted], rtts, len(samples) - len(counted))
+    return _Train(
+        rtts,
+        delay.ipdv(rtts),
+        delay.loss_bursts(rtts),
+        attempt.values(TTL.key),
+        delay.reordered([sample.t for sample in counted], rtts),
+        len(attempt.samples(DUPLICATES.key)),
+        len(samples) - len(counted),
+    )
 
 
-def _is_loss(reason: str | None) -> bool:
+def _tallied(tally: EchoTally) -> _Train:
+    return _Train(
+        tally.round_trips(),
+        tally.differences.values(),
+        list(tally.bursts.elements()),
+        list(tally.hops.elements()),
+        tally.reordered,
+        tally.duplicates,
+        tally.invalid,
+    )
+
+
+def is_loss(reason: str | None) -> bool:
     """The reason of a missing round-trip time is an error class: is it the network's?"""
     return outcome_of(cast(ErrorClass, reason)) == "failure"
 
@@ -241,23 +274,20 @@ def _is_loss(reason: str | None) -> bool:
 def _of_host(target: str, attempts: Sequence[AttemptData], segment: int | None) -> list[Metric]:
     trains = [_train(attempt) for attempt in attempts]
     rtts = [rtt for train in trains for rtt in train.rtts]
-    differences = [difference for train in trains for difference in delay.ipdv(train.rtts)]
-    bursts = [burst for train in trains for burst in delay.loss_bursts(train.rtts)]
+    differences = [difference for train in trains for difference in train.differences]
+    bursts = [burst for train in trains for burst in train.bursts]
     received = sum(rtt is not None for rtt in rtts)
-    late = sum(delay.reordered(train.sent, train.rtts) for train in trains)
-    duplicates = sum(len(attempt.samples(DUPLICATES.key)) for attempt in attempts)
-    hops = [value for attempt in attempts for value in attempt.values(TTL.key)]
-    invalid = sum(train.invalid for train in trains)
+    hops = [value for train in trains for value in train.hops]
     frame = _Frame({"target": target}, _method(attempts), _flags(attempts))
     metrics = [
-        frame.samples(RTT, rtts, invalid),
+        frame.samples(RTT, rtts, sum(train.invalid for train in trains)),
         frame.ratio(LOSS, len(rtts) - received, len(rtts)),
         frame.count(SENT, len(rtts)),
         frame.count(RECEIVED, received),
-        frame.count(DUPLICATES, duplicates),
-        frame.ratio(REORDERED, late, received),
+        frame.count(DUPLICATES, sum(train.duplicates for train in trains)),
+        frame.ratio(REORDERED, sum(train.reordered for train in trains), received),
         frame.samples(IPDV, differences),
-        *frame.jitters(differences),
+        *frame.jitters(len(differences), *_jitters(attempts, differences)),
         frame.samples(PDV, delay.pdv(rtts)),
         frame.samples(TTL, hops),
         frame.samples(BURST, bursts or [0] * bool(rtts)),
@@ -268,7 +298,10 @@ def _of_host(target: str, attempts: Sequence[AttemptData], segment: int | None) 
         framed = _Frame({"target": target, "segment": str(number)}, frame.method, frame.flags)
         metrics.append(framed.samples(RTT, part))
         metrics.append(framed.ratio(LOSS, part.count(None), len(part)))
-        metrics += framed.jitters(delay.ipdv(part))
+        differences = delay.ipdv(part)
+        metrics += framed.jitters(
+            len(differences), delay.jitter(differences), delay.jitter_rfc3550(differences)
+        )
     return metrics
 
 
@@ -317,7 +350,7 @@ def _sweep(attempt: AttemptData) -> _Sweep:
     for labels in attempt.label_sets(SWEEP_RTT.key):
         for sample in attempt.samples(SWEEP_RTT.key, **labels):
             if sample.value is None:
-                lost = _is_loss(sample.reason)
+                lost = is_loss(sample.reason)
                 silent, unsent = silent + lost, unsent + (not lost)
                 continue
             rtts.append(float(sample.value))
@@ -347,8 +380,7 @@ class _Frame:
             definition, number, labels={**self.labels, **labels}, method=self.method, flags=self.flags
         )
 
-    def jitters(self, differences: Sequence[float]) -> list[Metric]:
-        n = len(differences)
+    def jitters(self, n: int, mean: float | None, smoothed: float | None) -> list[Metric]:
         return [
             of_value(
                 definition,
@@ -359,16 +391,30 @@ class _Frame:
                 method=self.method,
                 flags=self.flags,
             )
-            for definition, value in (
-                (JITTER, delay.jitter(differences)),
-                (JITTER_RFC3550, delay.jitter_rfc3550(differences)),
-            )
+            for definition, value in ((JITTER, mean), (JITTER_RFC3550, smoothed))
         ]
+
+
+def _jitters(
+    attempts: Sequence[AttemptData], differences: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """Both jitters; of tallied attempts the mean over all and the smoothed one of the last."""
+    tallies = [attempt.tally for attempt in attempts if isinstance(attempt.tally, EchoTally)]
+    if not tallies:
+        return delay.jitter(differences), delay.jitter_rfc3550(differences)
+    told = [tally for tally in tallies if tally.jitter is not None]
+    if not told:
+        return None, None
+    weights = sum(tally.differences.n for tally in told)
+    mean = sum((tally.jitter or 0.0) * tally.differences.n for tally in told) / weights
+    return mean, told[-1].jitter_rfc3550
 
 
 def _icmp_errors(frame: _Frame, attempts: Sequence[AttemptData]) -> list[Metric]:
     counts: Counter[tuple[str, str]] = Counter()
     for attempt in attempts:
+        if isinstance(attempt.tally, EchoTally):
+            counts.update(attempt.tally.errors)
         for labels in attempt.label_sets(ICMP_ERRORS.key):
             for value in attempt.values(ICMP_ERRORS.key, **labels):
                 counts[labels["type"], labels["code"]] += int(value or 0)

@@ -12,6 +12,7 @@ from ots.netio.binding import socket_family
 from ots.netio.icmp.stream import Event, Extra, Refusal, Settled
 from ots.probe import Address, Context, Failed, Target
 from ots.probes import _ping_metrics as published
+from ots.stats.tally import EchoTally
 
 WARMUP = {"warmup": "yes"}
 """The label of samples that were declared to be left out."""
@@ -31,7 +32,9 @@ class _Host:
     requests: int = 0
     replies: int = 0
     slips: int = 0
-    late: list[float] = field(default_factory=list)
+    late: int = 0
+    latest: float | None = None
+    tally: EchoTally | None = None
     in_flight: int = 0
     fastest: float | None = None
     failures: Counter[str] = field(default_factory=Counter)
@@ -47,7 +50,7 @@ class _Host:
             return None
         if self.failures:
             return self.first_failure[self.failures.most_common(1)[0][0]]
-        late = f"; {len(self.late)} came after the timeout" if self.late else ""
+        late = f"; {self.late} came after the timeout" if self.late else ""
         return Failed("loss", "first_byte", "NO_REPLY", f"no reply to {self.requests} requests{late}")
 
 
@@ -75,9 +78,14 @@ class EchoRecord:
         warmup: int,
         packet_bytes: Mapping[str, int],
         progress: Progress,
+        every: int = 1,
     ) -> None:
         self._ctx = ctx
         self._hosts = [_Host(target, address) for target, address in reached]
+        self._every = every
+        if every > 1:
+            for host in self._hosts:
+                host.tally = EchoTally(warmup)
         self._warmup = warmup
         self._packet_bytes = packet_bytes
         self._progress = progress
@@ -103,16 +111,17 @@ class EchoRecord:
                     received += size
                     self._note(host, event)
                 case Refusal():
-                    host.blame(event.failure())
-                    self._ctx.record(
-                        published.ICMP_ERRORS.key,
-                        1,
-                        target=host.target.text,
-                        type=str(event.type),
-                        code=str(event.code),
-                    )
+                    self._refused(host, event)
         self._progress.add(settled)
         self._ctx.budget.spend(sent=sent, received=received)
+
+    def _refused(self, host: _Host, event: Refusal) -> None:
+        host.blame(event.failure())
+        kind, code = str(event.type), str(event.code)
+        if host.tally is not None:
+            host.tally.errors[kind, code] += 1
+        else:
+            self._ctx.record(published.ICMP_ERRORS.key, 1, target=host.target.text, type=kind, code=code)
 
     def _settle(self, host: _Host, event: Settled) -> None:
         host.requests += 1
@@ -122,9 +131,22 @@ class EchoRecord:
         if event.reason == "cancelled":
             host.in_flight += 1
         else:
-            self._record(host, event)
+            self._count(host, event)
+            if event.place % self._every == 0:
+                self._record(host, event)
         if event.rtt is not None:
             host.fastest = event.rtt if host.fastest is None else min(host.fastest, event.rtt)
+
+    def _count(self, host: _Host, event: Settled) -> None:
+        if event.place < self._warmup:
+            return
+        host.replies += event.rtt is not None
+        if host.tally is None:
+            return
+        if event.rtt is not None:
+            host.tally.answered(event.place, event.rtt, event.ttl)
+        else:
+            host.tally.unanswered(event.place, sent=published.is_loss(event.reason))
 
     def _record(self, host: _Host, event: Settled) -> None:
         labels = WARMUP if event.place < self._warmup else {}
@@ -132,26 +154,31 @@ class EchoRecord:
         self._ctx.record(
             published.RTT.key, event.rtt, target=target, t=event.t, reason=event.reason, **labels
         )
-        if event.rtt is not None:
-            host.replies += not labels
-            if event.ttl is not None:
-                self._ctx.record(published.TTL.key, event.ttl, target=target, t=event.t, **labels)
+        if event.rtt is not None and event.ttl is not None:
+            self._ctx.record(published.TTL.key, event.ttl, target=target, t=event.t, **labels)
 
     def _note(self, host: _Host, event: Extra) -> None:
         if event.kind == "late" and event.rtt is not None:
-            host.late.append(event.rtt)
+            host.late += 1
+            host.latest = max(host.latest or 0.0, event.rtt)
+        elif event.kind == "duplicate" and host.tally is not None:
+            host.tally.duplicates += 1
         elif event.kind == "duplicate":
             self._ctx.record(published.DUPLICATES.key, 1, target=host.target.text)
 
     def close(self, **facts: Value | None) -> None:
         """Records what is known only at the end, also at an early one: slips, late replies."""
         for host in self._hosts:
+            if host.tally is not None:
+                host.tally.finish()
+                self._ctx.tally(host.tally, target=host.target.text)
+                facts = {**facts, "series_keeps_every": self._every, "statistics": "histogram"}
             self._ctx.method(
                 target=host.target.text,
                 **facts,
                 schedule_slips=host.slips,
-                late_replies=len(host.late),
-                late_longest_seconds=max(host.late, default=None),
+                late_replies=host.late,
+                late_longest_seconds=host.latest,
                 in_flight=host.in_flight,
             )
             if host.slips > _SLIPS_WORTH_A_FLAG * host.requests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import shutil
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
@@ -43,6 +44,9 @@ Family = Literal["4", "6"]
 
 _LIMIT, _WIDE_LIMIT = 1 << 16, 1 << 20
 """Addresses that a network may have, without and with `allow_wide`: /16 and /12, in IPv6 /112 and /108."""
+
+_KEPT = 50_000
+"""Round trips that a step keeps one by one. A longer run is counted while it goes on."""
 
 
 class PingParams(NetworkParams):
@@ -334,7 +338,19 @@ def _recorder(
             interval=params.interval,
             **_packet(params, address.family),
         )
-    return EchoRecord(ctx, hosts, warmup=params.warmup, packet_bytes=_packet_bytes(params), progress=progress)
+    return EchoRecord(
+        ctx,
+        hosts,
+        warmup=params.warmup,
+        packet_bytes=_packet_bytes(params),
+        progress=progress,
+        every=_kept_every(len(hosts), params),
+    )
+
+
+def _kept_every(hosts: int, params: PingParams) -> int:
+    """1 where every round trip is kept; else which ones: every so many. Segments need each."""
+    return 1 if params.segment else max(1, math.ceil(hosts * params.requests / _KEPT))
 
 
 async def _sweep(ctx: Context, networks: Networks, params: PingParams, progress: Progress) -> None:

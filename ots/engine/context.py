@@ -116,6 +116,9 @@ class AttemptContext:
         for recorder in self._recorders.values() if target is None else [self._recorders[target]]:
             recorder.method.update(facts)
 
+    def tally(self, counted: object, *, target: str | None = None) -> None:
+        self._recorder(target).tally = counted
+
     def flag(self, flag: QualityFlag, *, target: str | None = None) -> None:
         for recorder in self._recorders.values() if target is None else [self._recorders[target]]:
             recorder.flag(flag)

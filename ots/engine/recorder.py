@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,7 @@ class Column:
     """The samples of one key and label set; `reasons` by position where the value is missing, None while
     none is: thousands of targets have a column each."""
 
-    t: list[float] = field(default_factory=list)
+    t: array[float] = field(default_factory=lambda: array("d"))
     v: list[Value | None] = field(default_factory=list)
     reasons: dict[int, str] | None = None
 
@@ -80,6 +81,7 @@ class AttemptRecorder:
         "index",
         "method",
         "t",
+        "tally",
         "target",
         "triggers",
     )
@@ -97,6 +99,7 @@ class AttemptRecorder:
         self.triggers: dict[str, Trigger] = {}
         self.method: dict[str, Value | None] = {}
         self.flags: list[QualityFlag] = []
+        self.tally: object = None
 
     @property
     def outcome(self) -> Outcome:
@@ -140,6 +143,7 @@ class AttemptRecorder:
             series=_Samples(self.columns),
             method=dict(self.method),
             flags=tuple(self.flags),
+            tally=self.tally,
         )
 
     def record_of(self) -> Attempt:

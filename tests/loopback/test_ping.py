@@ -196,6 +196,34 @@ async def test_warm_up_and_segments() -> None:
     assert recording.metric("ping_rtt_seconds").n == 20
 
 
+async def test_a_long_run_is_counted_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the requests that a step keeps, figures are of all of them and the series holds a sample."""
+    monkeypatch.setattr("ots.probes.ping._KEPT", 20)
+    recording = await record(Ping(), ["127.0.0.1", "127.0.0.2"], {**QUICK, "count": 37, "warmup": 3})
+    for attempt in recording.attempts:
+        assert len(attempt.samples("ping_rtt_seconds")) == 9
+        assert len(attempt.samples("ping_rtt_seconds", warmup="yes")) == 1
+        assert attempt.method["series_keeps_every"] == 4
+        own = {m.key: m for m in recording.metrics() if m.labels.get("target") == attempt.target}
+        rtt = own["ping_rtt_seconds"]
+        assert (rtt.n, rtt.n_lost, own["ping_ttl_hops"].stats["mode"]) == (37, 0, 64)
+        assert own["ping_jitter_seconds"].n == own["ping_ipdv_seconds"].n == 36
+        kept = [value for value in attempt.values("ping_rtt_seconds") if isinstance(value, float)]
+        low, high = rtt.stats["min"], rtt.stats["max"]
+        assert isinstance(low, float) and isinstance(high, float)
+        assert low <= min(kept) and max(kept) <= high
+    assert recording.metric("ping_reachability_ratio").stats["value"] == 1.0
+
+
+async def test_a_long_run_that_is_cancelled_has_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled halfway, a counted run publishes the requests that were settled until then."""
+    monkeypatch.setattr("ots.probes.ping._KEPT", 10)
+    recording = await record(Ping(), "127.0.0.1", {**QUICK, "count": 1000}, cancel_after=0.3)
+    sent = recording.metric("ping_requests_sent").stats["value"]
+    assert isinstance(sent, int | float) and 5 <= sent < 100
+    assert recording.metric("ping_rtt_seconds").n_valid == sent
+
+
 async def test_a_network_is_swept() -> None:
     """A network beside a host: all its addresses answer, and its figures are the network's own."""
     params = {**QUICK, "count": 300, "sweep_count": 1, "sweep_rate": 5000}
