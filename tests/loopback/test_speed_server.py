@@ -27,8 +27,8 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server of two workers; transfers last two seconds at most."""
-    with served("--workers", "2", "--max-seconds", "2", "--slots", "3", "--name", "the test's") as (url, _):
+    """A server of two workers; transfers last a second at most."""
+    with served("--workers", "2", "--max-seconds", "1", "--slots", "3", "--name", "the test's") as (url, _):
         yield url
 
 
@@ -55,9 +55,9 @@ def test_a_place_is_asked_for_used_and_given_back(url: str) -> None:
     told = ask(f"{url}/speed/info")
     assert told["name"] == "the test's" and told["software"] == "ots"
     assert told["protocols"] == ["ots", "librespeed", "ndt7", "mini"]
-    assert told["max_seconds"] == 2 and told["slots"] == {"total": 3, "free": 3} and told["load"] >= 0
+    assert told["max_seconds"] == 1 and told["slots"] == {"total": 3, "free": 3} and told["load"] >= 0
     first, second = (ask(f"{url}/speed/slot", "POST", {"seconds": 100}) for _ in range(2))
-    assert first["seconds"] == 2 and first["expires_in"] >= 2
+    assert first["seconds"] == 1 and first["expires_in"] >= 1
     code, wait = refused(f"{url}/speed/slot", "POST", {"seconds": 1})
     assert code == 503 and int(wait) >= 1
     for _ in range(8):
@@ -140,7 +140,7 @@ def test_m_labs_ndt7_client_is_served(url: str, direction: str) -> None:
     rate, said = ndt7(url, direction)
     assert rate > 1e6
     assert said["Origin"] == "server" and said["Test"] == direction
-    assert said["TCPInfo"]["MinRTT"] > 0 and said["TCPInfo"]["ElapsedTime"] > 1e6
+    assert said["TCPInfo"]["MinRTT"] > 0 and said["TCPInfo"]["ElapsedTime"] > 5e5
     counted = said["TCPInfo"]["BytesAcked" if direction == "download" else "BytesReceived"]
     assert counted == pytest.approx(said["AppInfo"]["NumBytes"], rel=0.2)
 
@@ -163,8 +163,6 @@ def test_tls_with_a_certificate_of_its_own_making() -> None:
         ).open
         with opener(f"{url}/speed/down?bytes=3000001", timeout=5) as answer:
             assert len(answer.read()) == 3_000_001
-        with opener(f"{url}/speed/down?seconds=1", timeout=5) as answer:
-            assert len(answer.read()) > 1 << 20
         with opener(urllib.request.Request(f"{url}/speed/up", data=bytes(3_000_000)), timeout=5) as answer:
             assert json.loads(answer.read())["received_bytes"] == 3_000_000
         assert ndt7(url, "download")[0] > 1e6
