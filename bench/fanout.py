@@ -20,7 +20,7 @@ from bench.product import Measured, measure
 from tests.peers.process import free_port, running
 from tests.peers.programs import find
 
-COUNT, MANY = 1_000, 10_000
+AT_ONCE, COUNT, MANY = 1_000, 5_000, 10_000
 
 _BLACKBOX = "blackbox_exporter"
 _NGINX = """
@@ -57,13 +57,15 @@ asyncio.run(main(sys.argv[1:]))
 """
 _ASYNCIO = """
 import asyncio, sys, time
-async def one(host, port):
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.close()
+async def one(gate, host, port):
+    async with gate:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.close()
     return 1
 async def main(targets):
+    gate = asyncio.Semaphore(1000)
     start = time.perf_counter()
-    found = await asyncio.gather(*(one(*target.split(":")) for target in targets))
+    found = await asyncio.gather(*(one(gate, *target.split(":")) for target in targets))
     print(time.perf_counter() - start, sum(found))
 asyncio.run(main(sys.argv[1:]))
 """
@@ -86,7 +88,7 @@ def contests() -> Iterator[Sequence[Contest]]:
             _http(urls, box, web, folder),
             _tcp(places(web, COUNT), box, folder),
             _memory([f"http://{place}/" for place in places(web, MANY)]),
-            _timers([f"http://{place}/" for place in places(silent, COUNT)]),
+            _timers([f"http://{place}/" for place in places(silent, AT_ONCE)]),
         ]
 
 
@@ -98,16 +100,16 @@ def places(port: int, count: int) -> list[str]:
 def _http(urls: Sequence[str], box: int, web: int, folder: Path) -> Contest:
     wrk, aiohttp = "wrk, Connection: close", "aiohttp gather"
     return Contest(
-        area=f"HTTP checks, {COUNT} at once",
-        work=f"{COUNT} URLs at as many loopback addresses of one nginx, a new connection and 200 bytes for "
-        f"each. {_OURS} blackbox_exporter is asked over HTTP for one probe at a time on 100 connections, as "
-        "Prometheus would; wrk repeats one URL on as many connections, closed after each answer; "
-        "aiohttp is used as its own examples do it, with a session for each URL and all gathered.",
+        area=f"HTTP checks, {AT_ONCE} at once",
+        work=f"{COUNT} URLs at as many loopback addresses of one nginx, {AT_ONCE} at a time, a new "
+        f"connection and 200 bytes for each. {_OURS} blackbox_exporter is asked over HTTP on 100 connections "
+        "as Prometheus would; wrk repeats one URL on as many connections, closed after each answer; aiohttp "
+        "is used without a thought: a session for each URL, and all gathered at once.",
         unit="checks/s",
         contenders=[
             Contender(_BLACKBOX, lambda: _blackbox(box, "http", urls, folder)),
             Contender(
-                wrk, lambda: _wrk(f"http://127.0.0.1:{web}/", "-H", "Connection: close", connections=COUNT)
+                wrk, lambda: _wrk(f"http://127.0.0.1:{web}/", "-H", "Connection: close", connections=AT_ONCE)
             ),
             Contender(aiohttp, lambda: _script(_AIOHTTP, urls)),
             Contender(OURS, lambda: _ots("http-check", urls, "http_check_seconds")),
@@ -127,8 +129,8 @@ def _tcp(targets: Sequence[str], box: int, folder: Path) -> Contest:
     streams = "asyncio.open_connection gather"
     once = ("--count", "1", "--interval", "1 ms")
     return Contest(
-        area=f"TCP connections, {COUNT} at once",
-        work=f"One connection to each of {COUNT} loopback addresses. {_OURS}",
+        area=f"TCP connections, {AT_ONCE} at once",
+        work=f"One connection to each of {COUNT} loopback addresses, {AT_ONCE} at a time. {_OURS}",
         unit="connections/s",
         contenders=[
             Contender(_BLACKBOX, lambda: _blackbox(box, "tcp", targets, folder)),
@@ -152,9 +154,9 @@ def _memory(urls: Sequence[str]) -> Contest:
 
 def _timers(urls: Sequence[str]) -> Contest:
     return Contest(
-        area=f"Timers of {COUNT} open HTTP checks",
-        work=f"{COUNT} servers that accept and say nothing, a timeout of 1 s for each check: how long after "
-        "its time a timer fires, 99th percentile.",
+        area=f"Timers of {AT_ONCE} open HTTP checks",
+        work=f"{AT_ONCE} servers that accept and say nothing, a timeout of 1 s for each check: how long "
+        "after its time a timer fires, 99th percentile.",
         unit="ms",
         contenders=[Contender(OURS, lambda: _slip(urls))],
         goals=[Goal(20.0, "at most")],
@@ -258,5 +260,5 @@ def _silent() -> Iterator[int]:
     """A server whose kernel accepts and that never says a word."""
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))
-        listener.listen(2 * COUNT)
+        listener.listen(2 * AT_ONCE)
         yield listener.getsockname()[1]

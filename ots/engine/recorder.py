@@ -6,6 +6,8 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from ots.log import redact
 from ots.model.metric import Series, Value
@@ -15,6 +17,8 @@ from ots.probe import AttemptData, Sample
 
 LabelSet = tuple[tuple[str, str], ...]
 
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 _WITHOUT_LABELS: dict[str, tuple[str, LabelSet]] = {}
 """One object for a key of every attempt that has it."""
@@ -39,7 +43,11 @@ class Column:
         elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{value} is not a finite number")
         self.t.append(t)
-        self.v.append(value)
+        if self.v:
+            self.v.append(value)
+        else:
+            # A list made of its first element has no room for more: most columns of many targets have one.
+            self.v = [value]
 
     def samples(self) -> list[Sample]:
         reasons = self.reasons or {}
@@ -139,9 +147,9 @@ class AttemptRecorder:
             error=self.error,
             t=self.t,
             duration=self.duration,
-            triggers={name: trigger.t for name, trigger in self.triggers.items()},
+            triggers={name: trigger.t for name, trigger in self.triggers.items()} if self.triggers else _NONE,
             series=_Samples(self.columns),
-            method=dict(self.method),
+            method=dict(self.method) if self.method else _NONE,
             flags=tuple(self.flags),
             tally=self.tally,
         )

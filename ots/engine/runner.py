@@ -264,9 +264,10 @@ class Runner:
                 if "clock_step" not in metric.quality_flags:
                     metric.quality_flags.append("clock_step")
         steps = self._report.steps
-        while len(steps) <= planned.position:
+        while len(steps) < planned.position:
             steps.append(self._steps[len(steps)].result())
-        steps[planned.position] = row
+        # A slice, for the place may be taken already: a later step was published first.
+        steps[planned.position : planned.position + 1] = [row]
         self._report.run.data = self._env.budget.use
         self._published.add(planned.position)
         await self._env.sink.step(planned.position, row)

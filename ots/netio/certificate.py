@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
+from ots.netio.tls import sent_chain
 from ots.probe import Failed
 
 
@@ -63,17 +64,12 @@ def days_left(end: datetime, now: float) -> float:
     return (end - datetime.fromtimestamp(now, UTC)).total_seconds() / 86400
 
 
-def sent_chain(connection: ssl.SSLSocket) -> list[bytes]:
-    """The chain in DER, as sent.
-
-    Public since Python 3.13; 3.11 and 3.12, which change no more, have the same call on the object beneath.
-    """
-    public = getattr(connection, "get_unverified_chain", None)
-    if public is not None:
-        return [bytes(one) for one in public()]
-    beneath = getattr(connection, "_sslobj", None)
-    found = beneath.get_unverified_chain() if beneath is not None else None
-    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found or ()]
+def first_end(chain: Sequence[bytes]) -> datetime | None:
+    """When the first of a chain in DER ceases to be valid; None if there is none that can be read."""
+    try:
+        return Certificates([x509.load_der_x509_certificate(one) for one in chain]).first_to_end
+    except ValueError:
+        return None
 
 
 def _same_name(pattern: str, host: str) -> bool:

@@ -31,11 +31,10 @@ def open_socket(af: socket.AddressFamily, kind: socket.SocketKind, route: Route)
     `Failed` with phase `config` where it can't be bound, with `connect` if the system has no socket to give.
     """
     try:
-        sock = socket.socket(af, kind)
+        sock = socket.socket(af, kind | socket.SOCK_NONBLOCK)
     except OSError as error:
         raise classify(error, "connect") from None
     try:
-        sock.setblocking(False)
         bind_route(sock, route)
     except BaseException:
         sock.close()

@@ -119,6 +119,19 @@ async def _drive(sock: ssl.SSLSocket, clock: Clock, until: float) -> tuple[float
             raise
 
 
+def sent_chain(connection: ssl.SSLSocket) -> list[bytes]:
+    """The chain in DER, as sent.
+
+    Public since Python 3.13; 3.11 and 3.12, which change no more, have the same call on the object beneath.
+    """
+    public = getattr(connection, "get_unverified_chain", None)
+    if public is not None:
+        return [bytes(one) for one in public()]
+    beneath = getattr(connection, "_sslobj", None)
+    found = beneath.get_unverified_chain() if beneath is not None else None
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found or ()]
+
+
 def _alert(sock: ssl.SSLSocket) -> int | None:
     """The number of the alert that lies next to be read, if it is one in plain text (RFC 8446 §5.1, §6).
 

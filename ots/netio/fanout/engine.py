@@ -18,13 +18,12 @@ from collections.abc import Callable, Iterator
 
 from ots.clock import Clock
 from ots.netio.binding import socket_family
-from ots.netio.certificate import sent_chain
 from ots.netio.dial import dial_failed, open_socket
 from ots.netio.errors import TIMER, classify
 from ots.netio.fanout.deadlines import Deadlines
 from ots.netio.fanout.job import Job
 from ots.netio.tcpinfo import syn_round_trip
-from ots.netio.tls import handshake_failed
+from ots.netio.tls import handshake_failed, sent_chain
 from ots.netio.worker import Worker
 from ots.probe import Failed, Route
 
@@ -35,6 +34,7 @@ _EVENTS = 64
 _PIECE = 64 << 10
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+_BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
 class Fanout:
@@ -113,10 +113,10 @@ class Fanout:
             wait = 0.0 if begun == STARTS else self._pause()
             events = self._epoll.poll(wait, _EVENTS)
             now = self._now()
-            for descriptor, _ in events:
-                job_there = self._open.get(descriptor)
-                if job_there is not None:
-                    self._move(job_there, now)
+            for descriptor, mask in events:
+                found = self._open.get(descriptor)
+                if found is not None:
+                    self._move(found, now, mask)
                 elif descriptor == self._wake:
                     os.eventfd_read(self._wake)
 
@@ -193,11 +193,11 @@ class Fanout:
         self._epoll.register(descriptor, _WRITE)
         return True
 
-    def _move(self, job: Job, now: float) -> None:
+    def _move(self, job: Job, now: float, mask: int) -> None:
         """Takes one job as far as it can go without waiting."""
         try:
             if job.phase == "connect":
-                self._connected(job, now)
+                self._connected(job, now, broken=bool(mask & _BROKEN))
             elif job.phase == "tls":
                 self._shake(job)
             elif job.unsent is not None:
@@ -207,11 +207,10 @@ class Fanout:
         except (OSError, Failed, ValueError) as error:
             self._fail(job, error, now)
 
-    def _connected(self, job: Job, now: float) -> None:
+    def _connected(self, job: Job, now: float, *, broken: bool) -> None:
         sock = job.sock
         assert sock is not None and job.start is not None
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
+        if broken and (number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
             raise OSError(number, os.strerror(number))
         job.connected = now
         job.connect_seconds = now - job.start

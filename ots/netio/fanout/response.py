@@ -17,7 +17,7 @@ MAX_HEAD = 64 << 10
 MAX_FIELDS = 200
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?")
-_FIELD = re.compile(rb"(?:^|\r\n)([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n|$)")
+_FIELD = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)", re.MULTILINE)
 """A field's line; RFC 9112 section 5.2 forbids lines that go on (obs-fold)."""
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 _MAX_LINE = 4096
@@ -103,13 +103,18 @@ class Response:
         else:
             raise classify(EOFError(), "first_byte", "the server closed the connection without an answer")
 
+    def forget(self) -> None:
+        """Lets go of what only mattered until the answer was judged: its fields, and pieces of the body."""
+        self.fields = {}
+        self._buffer = self._tail = b""
+
     def _take_head(self, data: bytes) -> bytes:
         """Parses the header once all of it is there; returns what follows it."""
         buffer = self._buffer + data if self._buffer else data
         while True:
             if not buffer.startswith(b"HTTP/"[: len(buffer)]):
                 raise _bad("the answer does not begin with HTTP/")
-            end = buffer.find(b"\r\n\r\n")
+            end = buffer.find(b"\r\n\r\n", max(0, len(self._buffer) - 3))
             if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
                 raise _bad(f"a header of more than {MAX_HEAD} bytes", "HEADER_TOO_LARGE")
             if end < 0:
@@ -123,7 +128,7 @@ class Response:
                 return rest
             if self.received - len(rest) > MAX_HEAD:
                 raise _bad(f"interim answers of more than {MAX_HEAD} bytes", "HEADER_TOO_LARGE")
-            buffer = rest
+            buffer, self._buffer = rest, b""
 
     def _parse(self, head: bytes) -> None:
         line, _, rest = head.partition(b"\r\n")
@@ -139,7 +144,7 @@ class Response:
             raise _bad(f"a header of more than {MAX_FIELDS} fields", "HEADER_TOO_LARGE")
         fields: dict[bytes, bytes] = {}
         for name, value in found:
-            name = name.lower()
+            name, value = name.lower(), value.rstrip()
             fields[name] = fields[name] + b", " + value if name in fields else value
         self.fields = fields
 

@@ -28,7 +28,7 @@ POOL_ABOVE = 50
 _SLICE = 200
 """Jobs recorded in one go: the engine's thread waits meanwhile."""
 
-_PILE = 2000
+_PILE = 1000
 """Jobs that may have ended and not be recorded yet."""
 
 
@@ -184,6 +184,8 @@ class Sweep:
     def _job_ended(self, job: Job) -> None:
         """In the engine's thread."""
         following = self._asker.follow(job)
+        if job.response is not None:
+            job.response.forget()
         self._ended.append(job)
         if isinstance(following, Job):
             self._fanout.add(following)
