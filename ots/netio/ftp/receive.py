@@ -50,6 +50,7 @@ def _read(sock: socket.socket, intake: Intake) -> None:
         if blind:
             got = intake.drop(sock, GULP)
             intake.arrived(got, more=got > 0)
+            intake.rest(got)
         else:
             data = intake.read(sock, BUFFER)
             got = len(data)

@@ -75,6 +75,7 @@ def _read(sock: socket.socket, framing: Framing, intake: Intake) -> None:
                 if got:
                     framing.skip(got)
                     intake.arrived(got, more=not framing.ended)
+                    intake.rest(got)
                     continue
             elif data := intake.read(sock, framing.appetite):
                 t = intake.stamp()

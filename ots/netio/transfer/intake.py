@@ -6,6 +6,7 @@ import asyncio
 import mmap
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from ots.netio.transfer.meter import Flow, Meter
@@ -18,6 +19,13 @@ _MOMENT = 0.001
 """Seconds for which reads that follow each other closely are booked as one."""
 
 BUFFER = 256 << 10
+
+_FAST = 250e6
+"""Bytes per second from which on a thread rests after a small read: woken for every segment, both sides would
+spend more on waking than on moving."""
+
+_SMALL = 256 << 10
+_REST = 0.0002
 
 # On Linux a TCP read with MSG_TRUNC drops the bytes in the kernel (tcp(7)). It checks the room for them and
 # writes nothing there, so no page of it ever comes to be, and all threads may name the same.
@@ -48,7 +56,8 @@ class Intake:
         self.blind = _DROPS and digest is None
         """The kernel may drop what comes."""
         self._buffer: memoryview | None = None
-        self._unbooked, self._due = 0, 0.0
+        self._unbooked, self._due, self._since = 0, 0.0, 0.0
+        self._fast = False
 
     @property
     def over(self) -> bool:
@@ -58,6 +67,11 @@ class Intake:
     def drop(self, sock: socket.socket, most: int) -> int:
         """One read of content that nobody looks at; 0 at the connection's end."""
         return sock.recv_into(_ROOM, min(most, GULP), socket.MSG_TRUNC)
+
+    def rest(self, count: int) -> None:
+        """In a thread, after a read of so many bytes: lets more come before the next, where much comes."""
+        if self._fast and count < _SMALL:
+            time.sleep(_REST)
 
     def read(self, sock: socket.socket, most: int) -> memoryview:
         """One read into the one buffer; empty at the connection's end. It holds until the next read."""
@@ -73,7 +87,8 @@ class Intake:
         self._unbooked += count
         if more and t < self._due and self._unbooked < GULP:
             return
-        self._unbooked, self._due = 0, t + _MOMENT
+        self._fast = self._unbooked > _FAST * (t - self._since)
+        self._unbooked, self._due, self._since = 0, t + _MOMENT, t
         self._meter.collect(flow)
         if more and not self._meter.full:
             self._book()
