@@ -203,7 +203,8 @@ def _check(head: bytes) -> None:
         raise Failed("protocol", "first_byte", "BAD_STATUS", "what answers is no HTTP/1.1 server")
     if not 200 <= int(found[1]) < 300:
         status = found[1].decode()
-        raise Failed("rejected", "first_byte", status, f"the server answered {status}")
+        busy = status in ("429", "503")
+        raise Failed("rejected", "first_byte", status, f"the server answered {status}", retryable=busy)
 
 
 def _standing(connections: list[Connection], clock: SystemClock) -> Standing:

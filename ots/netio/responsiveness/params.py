@@ -31,7 +31,7 @@ class ResponsivenessParams(NetworkParams):
     duration: Annotated[
         Duration,
         Field(ge=0.5, le=600, description=N_("Longest load each way; it ends earlier once all is stable.")),
-    ] = 60.0
+    ] = 50.0
     max_connections: Annotated[
         int, Field(ge=1, le=64, description=N_("Most load connections; one is added each interval."))
     ] = 16
