@@ -7,6 +7,7 @@ chose, are kept.
 SECTIONS: dict[str, dict[str, str]] = {
     "Speed test": {
         "speedtest": "Measures download, upload and round trips against a speed test server.",
+        "servers": "Speed test servers: list, add, choose, fetch a newer list.",
     },
     "Cases": {
         "run": "Run cases: YAML files, or shipped cases by name.",

@@ -31,13 +31,22 @@ def prepare(name: str, variables: Mapping[str, str]) -> Plan:
     """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
     text, source = read_case(name)
     case = load_case(text, source, kinds(), merged_variables(variables), OwnLists())
-    return _through(settings().interface, plan(case, Everything()))
+    return _through(settings().interface, _with_servers(plan(case, Everything())))
 
 
 def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
     """The plan of one probe run straight from the command line; raises CaseError."""
     case = case_of_probe(probe, targets, params, lists=OwnLists(), **more)
-    return _through(settings().interface, plan(case, Everything()))
+    return _through(settings().interface, _with_servers(plan(case, Everything())))
+
+
+def _with_servers(planned: Plan) -> Plan:
+    """The plan with what a speed test's `auto` or name of a server stands for on this machine."""
+    if all(row.probe.kind != "speedtest" for row in planned.steps):
+        return planned
+    from ots.session.speed_plan import with_servers
+
+    return with_servers(planned)
 
 
 def _through(interface: str | None, planned: Plan) -> Plan:

@@ -11,6 +11,7 @@ from ots.server.peers.process import Peers
 from tests.peers.nginx import Nginx
 from tests.recording import Recording, record
 from tests.slot_server import SlotServer, slot_server
+from tests.speed_servers import Foreign, foreign
 
 PROBE = Speedtest()
 
@@ -116,3 +117,121 @@ async def test_a_closed_port_is_refused(unused_tcp_port: int) -> None:
     made = await measure(f"http://127.0.0.1:{unused_tcp_port}/")
     assert failure(made) == ("refused", "connect", "ECONNREFUSED")
     assert not made.metrics()
+
+
+@pytest.mark.parametrize("path", ["", "backend/"])
+async def test_librespeed_is_found_and_measured(path: str) -> None:
+    """From its folder or the one above; what was uploaded is what the server's TCP acknowledged."""
+    async with foreign() as server:
+        made = await measure(server.url + path)
+    assert made.only.error is None
+    assert made.only.method["protocol"] == "librespeed"
+    assert made.only.method["client_address"] == "127.0.0.1"
+    assert made.metric("speed_download_bits_per_second").stats["median"]
+    used = made.metric("speed_bytes_used", direction="up").stats["value"]
+    assert isinstance(used, int) and used <= server.received
+    assert made.metric("speed_upload_bits_per_second").method["counted_at"] == "tcp_acked"
+
+
+async def test_mini_is_found_and_measured() -> None:
+    """A Speedtest Mini server, loaded by our own engine."""
+    async with foreign() as server:
+        made = await measure(f"{server.url}mini/")
+    assert made.only.error is None and made.only.method["protocol"] == "mini"
+    assert made.metric("speed_download_bits_per_second").stats["median"]
+    used = made.metric("speed_bytes_used", direction="up").stats["value"]
+    assert isinstance(used, int) and 0 < used <= server.received
+
+
+async def test_ndt7_counts_uploads_where_they_arrive() -> None:
+    """One connection; the upload's rate is from the server's reports."""
+    async with foreign() as server:
+        made = await measure(server.url, protocol="ndt7", duration=1.2)
+    assert made.only.error is None and made.only.method["rtt_method"] == "tcp"
+    for direction in ("down", "up"):
+        assert made.metric("speed_connections_used", direction=direction).stats["value"] == 1
+    up = made.metric("speed_upload_bits_per_second")
+    assert up.stats["median"] and up.method["counted_at"] == "peer"
+
+
+async def test_ndt7_without_the_servers_word_counts_what_tcp_acknowledged() -> None:
+    """Never what was handed to the kernel."""
+    async with foreign(Foreign(silent=True)) as server:
+        made = await measure(server.url.replace("http", "ws"), directions="up")
+    assert made.only.error is None
+    assert made.metric("speed_upload_bits_per_second").method["counted_at"] == "tcp_acked"
+    used = made.metric("speed_bytes_used", direction="up").stats["value"]
+    # The framing of WebSocket and what is on its way at the end make a small difference.
+    assert isinstance(used, int) and used == pytest.approx(server.received, rel=0.02, abs=8 << 20)
+
+
+async def test_the_locate_service_names_servers_until_one_answers() -> None:
+    """The first of its list is dead; the token in the URL is in no report."""
+    async with foreign(Foreign(ndt7_seconds=1.0)) as server:
+        url = f"{server.url}v2/nearest/ndt/ndt7"
+        made = await measure(url, protocol="ndt7", directions="down", duration=5.0)
+    assert made.only.error is None
+    assert made.metric("speed_download_bits_per_second").method["stop_reason"] == "end_of_test"
+    assert "s3cret" not in repr(made)
+
+
+@pytest.mark.parametrize("protocol", ["librespeed", "mini"])
+@pytest.mark.parametrize("status", [413, 503])
+async def test_a_refused_upload_has_no_rate(protocol: str, status: int) -> None:
+    """However much had been sent; the download before it stands."""
+    async with foreign(Foreign(upload_status=status)) as server:
+        path = "backend/" if protocol == "librespeed" else "mini/"
+        made = await measure(server.url + path, protocol=protocol)
+    assert failure(made) == ("rejected", "first_byte", str(status))
+    up = made.metric("speed_upload_bits_per_second")
+    assert up.stats["median"] is None and up.nulls["stats.median"] == "rejected"
+    assert made.metric("speed_download_bits_per_second").stats["median"]
+
+
+async def test_an_early_end_is_a_cutoff_without_a_rate() -> None:
+    """The connection is reset in the middle: what came is said, a headline is not."""
+    async with foreign(Foreign(ndt7_seconds=0.3, early_close=True)) as server:
+        made = await measure(server.url, protocol="ndt7", directions="down")
+    assert failure(made)[0] == "cutoff"
+    down = made.metric("speed_download_bits_per_second")
+    assert down.stats["median"] is None and down.nulls["stats.median"] == "cutoff"
+    used = made.metric("speed_bytes_used", direction="down").stats["value"]
+    assert isinstance(used, int) and used > 0
+
+
+async def test_a_busy_ndt7_server_has_no_result() -> None:
+    """503 where the WebSocket was asked for."""
+    async with foreign(Foreign(ndt7_status=503)) as server:
+        made = await measure(server.url, protocol="ndt7")
+    assert failure(made) == ("rejected", "request", "BUSY")
+    assert not [metric for metric in made.metrics() if "upload" in metric.key or "download" in metric.key]
+
+
+async def test_auto_falls_through_to_the_next(unused_tcp_port: int) -> None:
+    """Dead, busy, not a speed test: each is tried and named, the one that works is measured."""
+    busy = SlotServer(busy_for=1000, wait=60.0)
+    async with foreign() as bare, slot_server(busy) as full, slot_server() as free:
+        names = {
+            "dead": f"http://127.0.0.1:{unused_tcp_port}/",
+            "full": full.url,
+            "bare": f"{bare.url}nothing/",
+            "free": free.url,
+        }
+        servers = [{"name": name, "url": url} for name, url in names.items()]
+        made = await measure("auto", servers=servers, directions="down")
+    assert made.only.error is None
+    assert made.metric("speed_server_id").stats["value"] == "free"
+    tried = str(made.only.method.get("tried", ""))
+    assert "dead" not in tried, "it did not answer, so it comes last"
+    for server in ("full", "free", "bare"):
+        assert made.metric("speed_server_rtt_seconds", server=server).stats["min"]
+    dead = made.metric("speed_server_rtt_seconds", server="dead")
+    assert dead.stats["min"] is None and dead.n_lost == 1
+
+
+async def test_auto_with_nobody_there_says_so(unused_tcp_port: int) -> None:
+    """The last one's failure is the result, those before it are named."""
+    servers = [{"name": name, "url": f"http://127.0.0.1:{unused_tcp_port}/"} for name in ("one", "two")]
+    made = await measure("auto", servers=servers)
+    assert failure(made) == ("refused", "connect", "ECONNREFUSED")
+    assert made.only.method["tried"] == "one: refused ECONNREFUSED"

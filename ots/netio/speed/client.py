@@ -47,6 +47,7 @@ class SpeedClient(Client):
     def __init__(self, way: Way, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(way)
         self.headers = dict(headers or {})
+        self._speed_way = way
         self._patience = way.timeout
 
     async def _request(
@@ -75,6 +76,34 @@ class SpeedClient(Client):
         content = await self._small(answer)
         waited = first - sent if sent is not None and first is not None else 0.0
         return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, content, waited)
+
+    async def websocket(self, url: URL, protocol: str, largest: int) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket on this connection, without compression. Raises what aiohttp raises, and `Failed`."""
+        proxy = self._speed_way.proxy
+        plain = proxy is not None and url.scheme == "http"
+        headers = dict(self.headers)
+        if plain and proxy is not None and proxy.authorization is not None:
+            headers["Proxy-Authorization"] = proxy.authorization
+        return await self._session.ws_connect(
+            url,
+            protocols=(protocol,),
+            compress=0,
+            max_msg_size=largest,
+            headers=headers,
+            proxy=URL(proxy.url) if plain and proxy is not None else None,
+        )
+
+    @property
+    def last_arrival(self) -> float:
+        """When bytes last came from the socket."""
+        handler = self.dialer.handler
+        return self._speed_way.clock.monotonic() if handler is None else handler.arrivals.last
+
+    @property
+    def lost(self) -> OSError | None:
+        """What the system said when the connection ended, if that was an error."""
+        handler = self.dialer.handler
+        return handler.lost if handler is not None and isinstance(handler.lost, OSError) else None
 
     async def _small(self, answer: Answer) -> bytes:
         content = bytearray()

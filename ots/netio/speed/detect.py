@@ -12,7 +12,7 @@ _QUESTIONS: tuple[tuple[str, ProtocolName], ...] = (
     ("speed/empty", "ots"),
     ("empty.php", "librespeed"),
     ("backend/empty.php", "librespeed"),
-    ("speedtest/latency.txt", "speedtest"),
+    ("speedtest/latency.txt", "mini"),
 )
 
 

@@ -78,12 +78,18 @@ class _Lane:
     client: SpeedClient
     sending: Sending | None = None
     done: int = 0
+    awaited: bool = False
+    """All of the body has arrived, and the answer's timer runs."""
     answered: float | None = None
     curve: Curve | None = None
 
     @property
     def delivered(self) -> int:
-        return self.done + (0 if self.sending is None else self.sending.delivered())
+        """What arrived of all bodies; where the kernel can't tell, only those that were answered."""
+        info = self.flow.look() or self.flow.info
+        if self.sending is None or not self.sending.handed or info is None or info.bytes_acked is None:
+            return self.done
+        return self.done + self.sending.delivered()
 
 
 class HTTPUpload:
@@ -129,6 +135,7 @@ class HTTPUpload:
 
     async def _body(self, lane: _Lane) -> None:
         load, client = self._load, lane.client
+        lane.awaited = False
         sending = lane.sending = Sending(
             client,
             lane.flow,
@@ -175,7 +182,10 @@ class HTTPUpload:
         for flow in flows:
             lane = self._lanes.get(id(flow))
             counts.append(flow.bytes if lane is None else max(flow.bytes, lane.delivered))
-            if lane is not None and lane.sending is not None and lane.sending.drained():
+            if lane is None or lane.sending is None or lane.awaited:
+                continue
+            if lane.sending.drained():
+                lane.awaited = True
                 flow.finished = self._piece is None
                 lane.client.await_answer()
         if any(flow.begin is not None for flow in flows):

@@ -61,6 +61,8 @@ class Load:
         shown = cast(Context, _Shown(ctx, self))
         self.watch = Watch(shown, self.meter, params.box, stall=params.stall_limit, sent=direction == "up")
         self.adaptive = params.connections == "auto"
+        self.connections = 1 if params.connections == "auto" else params.connections
+        """How many there are from the start on."""
         self.settled = not self.adaptive
         self.complete = False
         self.counted_at = "socket" if direction == "down" else "tcp_acked"
@@ -73,6 +75,10 @@ class Load:
         self.start = ctx.clock.monotonic()
         self.facts: dict[str, str | int | float | bool | None] = {}
 
+    def fix(self, connections: int) -> None:
+        """So many connections, and no more: for what is defined that way."""
+        self.adaptive, self.settled, self.connections = False, True, connections
+
     @property
     def cut(self) -> bool:
         return self.watch.cut_at is not None
@@ -80,8 +86,7 @@ class Load:
     async def run(self, connection: Connection, *, drain: bool) -> StopReason:
         """Runs as many connections as are worth having, until the time is over. `Failed` of the first."""
         self.start = self.ctx.clock.monotonic()
-        first = 1 if self.adaptive else cast(int, self.params.connections)
-        self.meter.flows += [Flow(number) for number in range(first)]
+        self.meter.flows += [Flow(number) for number in range(self.connections)]
         return await together([self._connections(connection)], self.watch, drain=drain)
 
     async def _connections(self, connection: Connection) -> None:

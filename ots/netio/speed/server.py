@@ -9,8 +9,8 @@ from yarl import URL
 
 from ots.schema.target import Target, TargetError, Targets
 
-ProtocolName = Literal["ots", "librespeed", "ndt7", "speedtest"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("ots", "librespeed", "ndt7", "speedtest")
+ProtocolName = Literal["ots", "librespeed", "ndt7", "mini", "speedtest_cli"]
+"""`mini` loads a Speedtest Mini server with OTS's engine, `speedtest_cli` with the program of that name."""
 
 SCHEMES = ("http", "https", "ws", "wss")
 PORTS = (("http", 80), ("https", 443), ("ws", 80), ("wss", 443))
@@ -32,8 +32,10 @@ class Server(BaseModel):
     protocol: ProtocolName | Literal["auto"] = "auto"
     operator: Annotated[str | None, Field(max_length=_LONGEST)] = None
     place: Annotated[str | None, Field(max_length=_LONGEST)] = None
-    privacy: Annotated[str | None, Field(max_length=2000)] = None
-    """Where the operator says what it does with what it sees."""
+    about: Annotated[str | None, Field(max_length=2000)] = None
+    """Where the operator says who it is, and what it does with what it sees."""
+    choose: bool = True
+    """Whether auto may choose it; if not it has to be named."""
 
     @field_validator("url")
     @classmethod
@@ -44,7 +46,7 @@ class Server(BaseModel):
             raise ValueError(str(error)) from None
         return value
 
-    @field_validator("name", "operator", "place", "privacy")
+    @field_validator("name", "operator", "place", "about")
     @classmethod
     def _is_a_line(cls, value: str | None) -> str | None:
         if value is not None and (not value.isprintable() or value != value.strip()):

@@ -10,7 +10,9 @@ from ots.model.outcome import outcome_of
 from ots.netio.http.params import way_to
 from ots.netio.speed.choice import nearest
 from ots.netio.speed.detect import detect
+from ots.netio.speed.files import LibreSpeedService, MiniService
 from ots.netio.speed.load import Load
+from ots.netio.speed.ndt7 import NDT7Service
 from ots.netio.speed.ots_protocol import OTSService
 from ots.netio.speed.params import SpeedParams
 from ots.netio.speed.record import record
@@ -18,7 +20,12 @@ from ots.netio.speed.server import ProtocolName, Server
 from ots.netio.speed.service import Service, ServiceMaker, Visit
 from ots.probe import Context, Failed, Target
 
-SERVICES: Mapping[ProtocolName, ServiceMaker] = {"ots": OTSService}
+SERVICES: Mapping[ProtocolName, ServiceMaker] = {
+    "ots": OTSService,
+    "librespeed": LibreSpeedService,
+    "ndt7": NDT7Service,
+    "mini": MiniService,
+}
 
 _LATENCY_SHARE = 0.1
 
@@ -49,6 +56,9 @@ class SpeedTest:
 
     async def _candidates(self) -> list[Server]:
         target, params = self._target, self._params
+        listed = [server for server in params.servers if server.url == target.text]
+        if listed:
+            return listed
         if target.scheme is not None:
             return [Server(name=target.authority, url=target.text, protocol=params.protocol)]
         if not params.servers:
