@@ -17,6 +17,9 @@ PROBE = Speedtest()
 
 BRIEF: dict[str, Any] = {"duration": 1.0, "count": 3, "interval": 0.0}
 
+UNREAD = 16 * (6 << 20)
+"""What the server's kernel may have acknowledged and its application not read when the load is cut off."""
+
 
 async def measure(target: str, **params: Any) -> Recording:
     return await record(PROBE, target, {**BRIEF, **params})
@@ -129,7 +132,7 @@ async def test_librespeed_is_found_and_measured(path: str) -> None:
     assert made.only.method["client_address"] == "127.0.0.1"
     assert made.metric("speed_download_bits_per_second").stats["median"]
     used = made.metric("speed_bytes_used", direction="up").stats["value"]
-    assert isinstance(used, int) and used <= server.received
+    assert isinstance(used, int) and used <= server.received + UNREAD
     assert made.metric("speed_upload_bits_per_second").method["counted_at"] == "tcp_acked"
 
 
@@ -140,7 +143,7 @@ async def test_mini_is_found_and_measured() -> None:
     assert made.only.error is None and made.only.method["protocol"] == "mini"
     assert made.metric("speed_download_bits_per_second").stats["median"]
     used = made.metric("speed_bytes_used", direction="up").stats["value"]
-    assert isinstance(used, int) and 0 < used <= server.received
+    assert isinstance(used, int) and 0 < used <= server.received + UNREAD
 
 
 async def test_ndt7_counts_uploads_where_they_arrive() -> None:

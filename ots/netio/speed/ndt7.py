@@ -181,7 +181,9 @@ class _Download(_Test):
             flow.look()
             async for message in ws:
                 if message.type is aiohttp.WSMsgType.BINARY:
-                    load.meter.arrived(flow, client.last_arrival, len(message.data))
+                    flow.came += len(message.data)
+                    flow.came_at = client.last_arrival
+                    load.meter.collect(flow)
                     load.watch.book()
                 elif message.type is aiohttp.WSMsgType.ERROR:
                     break
