@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import pytest
 
 from ots.probes.speedtest import Speedtest
@@ -238,3 +239,25 @@ async def test_auto_with_nobody_there_says_so(unused_tcp_port: int) -> None:
     made = await measure("auto", servers=servers)
     assert failure(made) == ("refused", "connect", "ECONNREFUSED")
     assert made.only.method["tried"] == "one: refused ECONNREFUSED"
+
+
+async def test_speedtest_cli_measures_a_mini_server_in_a_process_of_its_own(peers: Peers) -> None:
+    """Its own figures by its own method, without the internet; none of it is left running."""
+    made = await measure(f"{peers.url}/", protocol="speedtest_cli", connections=2)
+    assert made.only.error is None
+    for key in ("speed_download_bits_per_second", "speed_upload_bits_per_second"):
+        metric = made.metric(key)
+        assert metric.stats["median"] and metric.method["speed_method"] == "speedtest_cli"
+    assert made.metric("speed_confidence", direction="up").stats["value"] == "low"
+    assert made.metric("speed_download_peak_bits_per_second").nulls["stats.median"] == "not_told"
+    assert not psutil.Process().children() or all(
+        "cli_child" not in " ".join(child.cmdline()) for child in psutil.Process().children()
+    )
+
+
+async def test_speedtest_cli_that_is_refused_has_no_rate() -> None:
+    """The program counts what it sent to a server that answered 413; we don't."""
+    async with foreign(Foreign(upload_status=413)) as server:
+        made = await measure(f"{server.url}mini/", protocol="speedtest_cli", directions="up")
+    assert failure(made) == ("rejected", "transfer", "413")
+    assert not [metric.key for metric in made.metrics() if metric.key == "speed_upload_bits_per_second"]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ots.model.outcome import outcome_of
 from ots.netio.http.params import way_to
 from ots.netio.speed.choice import nearest
+from ots.netio.speed.cli import CLIService
 from ots.netio.speed.detect import detect
 from ots.netio.speed.files import LibreSpeedService, MiniService
 from ots.netio.speed.load import Load
@@ -25,6 +26,7 @@ SERVICES: Mapping[ProtocolName, ServiceMaker] = {
     "librespeed": LibreSpeedService,
     "ndt7": NDT7Service,
     "mini": MiniService,
+    "speedtest_cli": CLIService,
 }
 
 _LATENCY_SHARE = 0.1
@@ -131,6 +133,7 @@ class SpeedTest:
             begins = [flow.begin for flow in load.meter.flows if flow.begin is not None]
             if begins:
                 self._ctx.mark("first_content", t=min(begins), source="socket")
+            self._moved = self._moved or load.told is not None
             if self._moved or load.complete or cancelled:
                 record(load, failure, cancelled=cancelled)
 
