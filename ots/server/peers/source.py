@@ -18,7 +18,7 @@ from ots.server.peers.doorway import doorway_of
 from ots.server.peers.memory_file import memory_file
 from ots.server.peers.pump import Pump
 
-_FILE_BYTES = 8 << 20
+_FILE_BYTES = 2 << 20
 _PIECE = 256 << 10
 
 
