@@ -127,8 +127,7 @@ def _target(labels: Mapping[str, str], step: Step, reader: Reader) -> str:
 def _validity(step: Step, reader: Reader) -> str:
     """How many attempts count, and what qualifies them."""
     _ = reader.words.gettext
-    if step.validity is not None:
-        return plain(_(step.validity))
     valid = sum(attempt.outcome in ("success", "failure") for attempt in step.attempts)
     said = [_("{n}/{total} valid").format(n=valid, total=len(step.attempts))] if step.attempts else []
-    return " · ".join([*said, *(reader.words.of(words.FLAGS, flag) for flag in flags_of(step))])
+    graded = [] if step.validity is None else [reader.validity(step.validity)]
+    return " · ".join([*said, *graded, *(reader.words.of(words.FLAGS, flag) for flag in flags_of(step))])

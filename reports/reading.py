@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ots.model.metric import Metric, MetricDef, Series, StatValue
 from ots.model.outcome import Verdict
 from ots.model.report import Error, Judgement, Report, Step, ThresholdResult
+from ots.model.validity import Validity
 from ots.reports import limit, words
 from ots.reports.format import View
 from ots.reports.plain import plain
@@ -127,7 +128,16 @@ class Reader:
             text = self.words.gettext("while {step} ran").format(step=plain(companion))
             fragments.append(Fragment(text))
         fragments += [Fragment(self.words.of(words.FLAGS, flag), "warn") for flag in flags_of(step)]
+        if step.validity is not None and step.validity.grade != "high":
+            fragments.append(Fragment(self.validity(step.validity)))
         return fragments
+
+    def validity(self, validity: Validity) -> str:
+        """`validity low: limited by this machine · few samples`."""
+        grade = self.words.of(words.GRADES, validity.grade)
+        said = " · ".join(self.words.of(words.FINDINGS, finding.code) for finding in validity.findings)
+        found = said or self.words.gettext("the limit is not known")
+        return self.words.gettext("validity {grade}: {findings}").format(grade=grade, findings=found)
 
     def _outcome(self, step: Step) -> list[Fragment]:
         _ = self.words.gettext

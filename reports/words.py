@@ -111,6 +111,22 @@ FLAGS = {
     "suspicious_local": N_("suspiciously fast: answered locally?"),
 }
 
+GRADES = {
+    "high": N_("high"),
+    "medium": N_("medium"),
+    "low": N_("low"),
+}
+
+FINDINGS = {
+    "link_limited": N_("the link was the limit"),
+    "probe_limited": N_("limited by this machine"),
+    "window_limited": N_("limited by the receiver's window"),
+    "not_stabilised": N_("the rate had not settled"),
+    "changed_network": N_("the attachment changed meanwhile"),
+    "cross_traffic": N_("other traffic on the link"),
+    "few_samples": N_("few samples"),
+}
+
 # A reason may carry an argument after a colon, which stands for {step}.
 REASONS = {
     "too_few_samples": N_("too few samples"),

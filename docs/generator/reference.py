@@ -8,7 +8,7 @@ from typing import Any, get_args
 from docs.generator.probes import built_in
 from ots.commands import exit_codes
 from ots.commands.probes import describe
-from ots.model import outcome
+from ots.model import outcome, validity
 from ots.model.metric import MetricType
 from ots.reports import words
 from ots.stats import distribution
@@ -125,6 +125,8 @@ def vocabularies_page() -> str:
     for title, names, texts in (
         ("Phases", get_args(outcome.Phase), words.PHASES),
         ("Quality flags", get_args(outcome.QualityFlag), words.FLAGS),
+        ("Validity grades", get_args(validity.Grade), words.GRADES),
+        ("Findings of validity", get_args(validity.FindingCode), words.FINDINGS),
     ):
         page += f"\n## {title}\n\n" + table(("Name", "In words"), ((name, texts[name]) for name in names))
     page += "\n## Types of metrics\n\n" + ", ".join(f"`{name}`" for name in get_args(MetricType)) + "\n"

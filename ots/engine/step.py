@@ -22,6 +22,7 @@ from ots.model.metric import Value
 from ots.model.outcome import Outcome, Verdict
 from ots.model.report import Artifact, Error, Step
 from ots.probe import AttemptData, Failed, Route, Target
+from ots.stats.validity import graded
 
 _SLACK = 30.0
 """Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
@@ -295,6 +296,12 @@ class StepRun:
             self.log.error(found.bug.message)
         outcomes = {recorder.outcome for recorder in ended}
         load, nulls = self._load()
+        succeeded = [recorder for recorder in ended if recorder.outcome == "success"]
+        validity = graded(
+            succeeded,
+            attachments=len({recorder.context for recorder in succeeded}),
+            concurrent=self.concurrent,
+        )
         return Step(
             id=step.id,
             instance=step.instance,
@@ -325,13 +332,13 @@ class StepRun:
             metrics=found.metrics,
             series=found.series,
             thresholds=found.thresholds,
-            validity=None,
+            validity=validity,
             verdict=found.verdict,
             reason=self._reason or found.reason,
             load=load,
             log=list(self.log.lines),
             artifacts=list(self._artifacts),
-            nulls={"validity": "not_graded", **nulls},
+            nulls={**({"validity": "not_graded"} if validity is None else {}), **nulls},
         )
 
     def _load(self) -> tuple[dict[str, Value | None], dict[str, str]]:

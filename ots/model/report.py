@@ -12,9 +12,10 @@ import msgspec
 
 from ots.model.metric import Metric, Series, Value
 from ots.model.outcome import ErrorClass, Outcome, Phase, RunState, Verdict
+from ots.model.validity import Validity
 
 SCHEMA_NAME = "ots.report"
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 
 class Schema(msgspec.Struct, kw_only=True):
@@ -135,7 +136,7 @@ class Step(msgspec.Struct, kw_only=True):
     metrics: list[Metric]
     series: list[Series]
     thresholds: list[ThresholdResult]
-    validity: str | None
+    validity: Validity | None
     verdict: Verdict
     reason: str | None
     load: dict[str, Value | None]

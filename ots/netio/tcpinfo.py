@@ -30,7 +30,9 @@ class TCPInfo:
     `retransmits` counts all segments sent again, the SYN too, `segments_sent` those with data (sent again
     ones among them). `bytes_acked` is what the peer has acknowledged. `bytes_written` is what the application
     has put in, sent or still queued. All but the first two are None where the kernel is too old to tell
-    (before Linux 4.6, `bytes_written` before 4.19).
+    (before Linux 4.6, `bytes_written` before 4.19, the last three before 4.10). `busy` are the seconds
+    in which there was something to send, `window_limited` and `buffer_limited` those of them in which the
+    receiver's window or the own send buffer held it up.
     """
 
     rtt: float
@@ -39,6 +41,9 @@ class TCPInfo:
     segments_sent: int | None = None
     bytes_acked: int | None = None
     bytes_written: int | None = None
+    busy: float | None = None
+    window_limited: float | None = None
+    buffer_limited: float | None = None
 
 
 def tcp_info(sock: Connection) -> TCPInfo | None:
@@ -62,6 +67,9 @@ def tcp_info(sock: Connection) -> TCPInfo | None:
         min_rtt=None if min_rtt is None or min_rtt == 0xFFFFFFFF else min_rtt / 1e6,
         segments_sent=_word(raw, 156),
         bytes_acked=_long(raw, 120),
+        busy=_seconds(raw, 168),
+        window_limited=_seconds(raw, 176),
+        buffer_limited=_seconds(raw, 184),
         bytes_written=None if queued is None or sent is None else queued + sent - (resent or 0),
     )
 
@@ -104,3 +112,8 @@ def _word(raw: bytes, offset: int) -> int | None:
 
 def _long(raw: bytes, offset: int) -> int | None:
     return int(struct.unpack_from("=Q", raw, offset)[0]) if len(raw) >= offset + 8 else None
+
+
+def _seconds(raw: bytes, offset: int) -> float | None:
+    microseconds = _long(raw, offset)
+    return None if microseconds is None else microseconds / 1e6

@@ -130,6 +130,11 @@ def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None
         again / sent if sent else None,
         reason=None if sent else "not_reached",
     )
+    ctx.method(
+        sender_busy_seconds=_together([info.busy for info in infos]),
+        window_limited_seconds=_together([info.window_limited for info in infos]),
+        send_buffer_limited_seconds=_together([info.buffer_limited for info in infos]),
+    )
     idle, loaded = meter.min_rtt, [rtt for _, rtt in watch.rtts]
     known = bool(idle and loaded)
     ctx.record(
@@ -137,6 +142,12 @@ def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None
         sum(loaded) / len(loaded) / idle - 1 if idle and loaded else None,
         reason=None if known else "not_reached",
     )
+
+
+def _together(seconds: list[float | None]) -> float | None:
+    """The sum over all connections; None unless each of them told."""
+    known = [each for each in seconds if each is not None]
+    return round(sum(known), 6) if known and len(known) == len(seconds) else None
 
 
 def _overall(delivery: Delivery) -> Span | None:
