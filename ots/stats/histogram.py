@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 _STEP = 1e-6
 _LINEAR = 500
@@ -10,6 +11,8 @@ _LINEAR = 500
 _GROWTH = 1.002
 _BASE = _STEP * _LINEAR
 _LOG_GROWTH = math.log(_GROWTH)
+_PAGE = 64
+"""Neighbouring bins that are allocated together: a dict of single ones would need ten times as much."""
 
 
 class Histogram:
@@ -18,11 +21,11 @@ class Histogram:
     Round trips up to a minute fall into 6,400 bins at most, those of one host mostly into some hundred.
     """
 
-    __slots__ = ("_bins", "_largest", "_smallest", "n")
+    __slots__ = ("_largest", "_pages", "_smallest", "n")
 
     def __init__(self) -> None:
         self.n = 0
-        self._bins: dict[int, int] = {}
+        self._pages: dict[int, array[int]] = {}
         self._smallest = math.inf
         self._largest = -math.inf
 
@@ -33,11 +36,24 @@ class Histogram:
         place = _bin(abs(seconds))
         if seconds < 0:
             place = -place
-        self._bins[place] = self._bins.get(place, 0) + 1
+        number, within = divmod(place, _PAGE)
+        page = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = array("I", bytes(array("I").itemsize * _PAGE))
+        page[within] += 1
+
+    @property
+    def allocated(self) -> int:
+        """Bins that memory is held for."""
+        return len(self._pages) * _PAGE
 
     def values(self) -> list[float]:
         """As many values as were added, ascending, each in the place of one that was."""
-        ordered = [value for place in sorted(self._bins) for value in [_middle(place)] * self._bins[place]]
+        ordered: list[float] = []
+        for number in sorted(self._pages):
+            for within, times in enumerate(self._pages[number]):
+                if times:
+                    ordered += [_middle(number * _PAGE + within)] * times
         if ordered:
             ordered[-1] = self._largest
             ordered[0] = self._smallest
