@@ -33,7 +33,7 @@ def failure(recording: Recording) -> tuple[str, str, str]:
 
 
 @pytest.mark.slow
-async def test_a_server_without_places_is_measured_both_ways(peers: Peers) -> None:
+async def test_our_own_test_server_is_measured_both_ways(peers: Peers) -> None:
     """Our own peer: both directions, at the server's own count of the upload, and the method of each."""
     made = await measure(f"{peers.url}/", count=20)
     assert made.only.error is None
@@ -43,7 +43,7 @@ async def test_a_server_without_places_is_measured_both_ways(peers: Peers) -> No
     assert len(rtts) == 20 and all(0 < float(rtt or 0) < 1 for rtt in rtts)
     up = made.metric("speed_upload_bits_per_second").method
     assert up["counted_at"] == "peer" and up["protocol"] == "ots" and up["stop_reason"] == "duration"
-    assert up["speed_method"] == "steady_mean" and up["warmup"] == "auto"
+    assert up["slot"] is True and up["speed_method"] == "steady_mean" and up["warmup"] == "auto"
     for direction in ("down", "up"):
         used = made.metric("speed_bytes_used", direction=direction)
         assert isinstance(used.stats["value"], int) and used.stats["value"] > 1_000_000
@@ -121,6 +121,14 @@ async def test_a_closed_port_is_refused(unused_tcp_port: int) -> None:
     made = await measure(f"http://127.0.0.1:{unused_tcp_port}/")
     assert failure(made) == ("refused", "connect", "ECONNREFUSED")
     assert not made.metrics()
+
+
+@pytest.mark.parametrize("protocol", ["librespeed", "ndt7", "mini"])
+async def test_our_own_test_server_speaks_the_others_too(peers: Peers, protocol: str) -> None:
+    """The same server by another protocol gives a rate by the same method."""
+    made = await measure(f"{peers.url}/", protocol=protocol, directions="down")
+    assert made.only.error is None and made.only.method["protocol"] == protocol
+    assert made.metric("speed_download_bits_per_second").stats["median"]
 
 
 @pytest.mark.parametrize("path", ["", "backend/"])
