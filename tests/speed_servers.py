@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
@@ -30,6 +31,7 @@ class Foreign:
     ndt7_status: int = 101
     ndt7_seconds: float = 10.0
     early_close: bool = False
+    after_a_megabyte: Literal["go on", "stall", "reset"] = "go on"
     silent: bool = False
     """An ndt7 server that says nothing of what it received."""
 
@@ -75,6 +77,11 @@ class _Foreign:
             while size > 0:
                 await response.write(PAGE[:size])
                 size -= len(PAGE)
+                if self.state.after_a_megabyte == "stall":
+                    await asyncio.Event().wait()
+                elif self.state.after_a_megabyte == "reset":
+                    assert request.transport is not None
+                    request.transport.abort()
         return response
 
     async def _swallow(self, request: web.Request) -> int:

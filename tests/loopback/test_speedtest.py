@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -209,6 +209,17 @@ async def test_an_early_end_is_a_cutoff_without_a_rate() -> None:
     assert down.stats["median"] is None and down.nulls["stats.median"] == "cutoff"
     used = made.metric("speed_bytes_used", direction="down").stats["value"]
     assert isinstance(used, int) and used > 0
+
+
+@pytest.mark.parametrize(("fault", "error"), [("stall", "stalled"), ("reset", "cutoff")])
+async def test_a_download_that_breaks_off_has_no_rate(fault: Literal["stall", "reset"], error: str) -> None:
+    """A megabyte came, then nothing or a reset: what was moved is said, a rate is not."""
+    async with foreign(Foreign(after_a_megabyte=fault)) as server:
+        made = await measure(server.url, stall_limit=0.5, duration=5.0)
+    assert failure(made)[0] == error
+    down = made.metric("speed_download_bits_per_second")
+    assert down.stats["median"] is None and down.nulls["stats.median"] == error
+    assert not [metric.key for metric in made.metrics() if "upload" in metric.key]
 
 
 async def test_a_busy_ndt7_server_has_no_result() -> None:
