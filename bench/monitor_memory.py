@@ -19,15 +19,15 @@ INTERVAL = 0.2
 _EVERY = 2.0
 _FULL = 65_536
 """Settled requests that the engine remembers."""
-_START = 12.0
-"""Seconds after which Python, its modules and all hosts' first replies are there."""
+_START = 40.0
+"""Seconds after which Python, its modules and the bins of usual round trips are there."""
 _ALLOWED = 6e6
 
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m bench.monitor_memory", description=__doc__)
     options.add_argument("--targets", type=int, default=500)
-    options.add_argument("--minutes", type=float, default=1.5)
+    options.add_argument("--minutes", type=float, default=2.0)
     asked = options.parse_args()
     settled = _START + _FULL * INTERVAL / asked.targets
     if settled + 10 * _EVERY > asked.minutes * 60:
