@@ -1,22 +1,23 @@
 """A Speedtest Mini server measured by OTS's engine, by speedtest-cli, and its largest picture by curl.
 
-The server is our own peer in a process of its own. Each contender says its own rate; that of speedtest-cli
-holds the set-up of its many requests, as the program means it to.
+The server is nginx with what a Mini server has, sparse files on a tmpfs. Each contender says its own rate;
+that of speedtest-cli holds the set-up of its many requests, as the program means it to.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 
 from bench.child import run
 from bench.contest import OURS, Contender, Contest, Goal, Reading
-from ots.server.peers.process import started
+from tests.peers.authority import founded
+from tests.peers.nginx import nginx_server
 
 _CLI = "speedtest-cli"
 _PICTURES = 64
@@ -35,13 +36,16 @@ print(last["bytes"], last["done"], time.process_time() - start)
 """
 
 
+_SIZES = (350, 500, 750, 1000, 1500, 2000, 2500, 3000, 3500, 4000)
+
+
 @contextmanager
 def contests() -> Iterator[Sequence[Contest]]:
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as loop:
-        stack = AsyncExitStack()
-        peers = loop.run(stack.enter_async_context(started()))
-        url = f"{peers.url}/"
-        try:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        (Path(folder) / "nginx").mkdir()
+        with nginx_server(Path(folder) / "nginx", founded(Path(folder))) as nginx:
+            _mini(nginx.root / "mini")
+            url = f"{nginx.url}/mini/"
             yield [
                 Contest(
                     area="Speed test, download",
@@ -61,8 +65,16 @@ def contests() -> Iterator[Sequence[Contest]]:
                     cpu_unit="s/GB",
                 )
             ]
-        finally:
-            loop.run(stack.aclose())
+
+
+def _mini(root: Path) -> None:
+    """The files of a Speedtest Mini server, the largest picture as long as the original's."""
+    (root / "speedtest").mkdir(parents=True)
+    (root / "index.html").write_text('upload_extension: "php"')
+    (root / "speedtest" / "latency.txt").write_text("test=test\n")
+    for size in _SIZES:
+        with (root / "speedtest" / f"random{size}x{size}.jpg").open("wb") as file:
+            file.truncate(2 * size * size)
 
 
 def _curl(url: str) -> Reading:
