@@ -1,8 +1,9 @@
 """The validity grade of a step's throughput, from what its attempts recorded. Pure.
 
 A sender's kernel books how long it had something to send (busy), and how much of that it had to wait for
-the receiver's window or for its own send buffer (TCP_INFO, Linux 4.10); the rest is the network's. Of a
-download only the other side knows that, so that its limit isn't known here.
+the receiver's window or for its own send buffer (TCP_INFO, Linux 4.10); the rest of it is the network's.
+When it was not busy, this machine had nothing ready to send. Of a download only the other side knows that, so
+that its limit isn't known here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ots.model.outcome import QualityFlag
 from ots.model.validity import Finding, FindingCode, Grade, Validity
 
 MOST = 0.5
-"""Share of a sender's busy time from which on what it waited for is taken to be the limit."""
+"""Share of a sender's time from which on what it waited for is taken to be the limit."""
 
 _LOWERS: Mapping[FindingCode, Grade] = {
     "probe_limited": "low",
@@ -26,7 +27,8 @@ _LOWERS: Mapping[FindingCode, Grade] = {
     "few_samples": "medium",
 }
 
-_BUSY, _WINDOW, _BUFFER = "sender_busy_seconds", "window_limited_seconds", "send_buffer_limited_seconds"
+_ALL, _BUSY = "sender_seconds", "sender_busy_seconds"
+_WINDOW, _BUFFER = "window_limited_seconds", "send_buffer_limited_seconds"
 _OWN = ("process_cpu_ratio", "ceiling_bits_per_second")
 
 
@@ -47,7 +49,7 @@ def graded(attempts: Sequence[Observed], *, attachments: int, concurrent: bool) 
     rated = [attempt for attempt in attempts if attempt.method.get("steady") is not None]
     if not rated:
         return None
-    findings = [*_waited(rated), *_own_limit(rated)]
+    findings = _merged([*_waited(rated), *_own_limit(rated)])
     restless = sum(attempt.method["steady"] is False for attempt in rated)
     if restless:
         findings.append(_finding("not_stabilised", attempts=restless))
@@ -70,19 +72,24 @@ def _grade(findings: Iterable[Finding]) -> Grade:
 
 
 def _waited(attempts: Sequence[Observed]) -> list[Finding]:
-    """What the sender's kernel waited for most of its busy time. Every attempt must have told."""
-    told = [[_number(attempt, name) for name in (_BUSY, _WINDOW, _BUFFER)] for attempt in attempts]
+    """What the sender's connections waited for most of their time. Every attempt must have told."""
+    told = [[_number(attempt, name) for name in (_ALL, _BUSY, _WINDOW, _BUFFER)] for attempt in attempts]
     if any(figure is None for figures in told for figure in figures):
         return []
-    busy, window, buffer = (sum(figure or 0.0 for figure in column) for column in zip(*told, strict=True))
-    if busy <= 0:
+    total, busy, window, buffer = (
+        sum(figure or 0.0 for figure in column) for column in zip(*told, strict=True)
+    )
+    if total <= 0:
         return []
-    evidence = {_BUSY: round(busy, 6), _WINDOW: round(window, 6), _BUFFER: round(buffer, 6)}
-    if window / busy >= MOST:
-        return [Finding(code="window_limited", evidence={**evidence})]
-    if (busy - window - buffer) / busy >= MOST:
-        return [Finding(code="link_limited", evidence={**evidence})]
-    return []
+    figures = {_ALL: total, _BUSY: busy, _WINDOW: window, _BUFFER: buffer}
+    evidence: dict[str, Value] = {name: round(seconds, 6) for name, seconds in figures.items()}
+    shares: dict[FindingCode, float] = {
+        "window_limited": window,
+        "probe_limited": total - busy + buffer,
+        "link_limited": busy - window - buffer,
+    }
+    code = next((code for code, seconds in shares.items() if seconds / total >= MOST), None)
+    return [] if code is None else [Finding(code=code, evidence=evidence)]
 
 
 def _own_limit(attempts: Sequence[Observed]) -> list[Finding]:
@@ -95,6 +102,14 @@ def _own_limit(attempts: Sequence[Observed]) -> list[Finding]:
         if figures:
             found[name] = max(figures)
     return [Finding(code="probe_limited", evidence=found)]
+
+
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Each code once, with all its evidence."""
+    by_code: dict[FindingCode, Finding] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, _finding(finding.code)).evidence.update(finding.evidence)
+    return list(by_code.values())
 
 
 def _finding(code: FindingCode, **evidence: Value) -> Finding:

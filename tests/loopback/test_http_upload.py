@@ -12,6 +12,7 @@ import pytest
 from ots.netio.transfer.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
 from ots.probes.http_upload import HTTPUpload
 from ots.server.peers.process import started
+from ots.stats.validity import graded
 from tests.faults.scripted_server import Script, request, scripted
 from tests.peers.authority import Authority
 from tests.peers.nginx import Nginx
@@ -174,6 +175,10 @@ async def test_rate_of_a_slow_reader_is_measured_not_the_send_buffer() -> None:
     assert made.only.method["counted_at"] == "tcp_acked"
     transferred, seconds = value(made, "bytes_transferred"), value(made, "transfer_seconds")
     assert 8 * transferred / seconds == pytest.approx(RATE, rel=RATE_TOLERANCE)
+    validity = graded([made.only], attachments=1, concurrent=False)
+    assert validity is not None
+    assert "window_limited" in [finding.code for finding in validity.findings]
+    assert validity.grade == "low"
 
 
 async def test_trigger_points_of_an_upload(nginx: Nginx) -> None:

@@ -25,6 +25,7 @@ def upload(busy: float, window: float, buffer: float, *flags: QualityFlag, stead
         {
             "steady": steady,
             "process_cpu_ratio": 0.9,
+            "sender_seconds": 10.0,
             "sender_busy_seconds": busy,
             "window_limited_seconds": window,
             "send_buffer_limited_seconds": buffer,
@@ -49,7 +50,8 @@ def found(*attempts: Seen, attachments: int = 1, concurrent: bool = False) -> tu
         (upload(10, 5, 0), "low", ["window_limited"]),
         (upload(10, 4.9, 0), "high", ["link_limited"]),
         (upload(10, 3, 3), "medium", []),
-        (upload(0, 0, 0), "medium", []),
+        (upload(4, 0, 0), "low", ["probe_limited"]),
+        (upload(7, 0, 2), "low", ["probe_limited"]),
         (upload(10, 1, 1, "probe_limited"), "low", ["link_limited", "probe_limited"]),
         (upload(10, 1, 1, "few_samples"), "medium", ["link_limited", "few_samples"]),
         (upload(10, 1, 1, steady=False), "low", ["link_limited", "not_stabilised"]),
@@ -80,6 +82,7 @@ def test_the_evidence_stands_in_the_report() -> None:
     again = msgspec.json.decode(msgspec.json.encode(validity), type=Validity)
     assert [finding.evidence for finding in again.findings] == [
         {
+            "sender_seconds": 10.0,
             "sender_busy_seconds": 10.0,
             "window_limited_seconds": 6.0,
             "send_buffer_limited_seconds": 1.0,

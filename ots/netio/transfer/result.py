@@ -130,7 +130,11 @@ def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None
         again / sent if sent else None,
         reason=None if sent else "not_reached",
     )
+    spans = [
+        None if flow.begin is None or flow.end is None else flow.end - flow.begin for flow in meter.flows
+    ]
     ctx.method(
+        sender_seconds=_together(spans),
         sender_busy_seconds=_together([info.busy for info in infos]),
         window_limited_seconds=_together([info.window_limited for info in infos]),
         send_buffer_limited_seconds=_together([info.buffer_limited for info in infos]),
