@@ -48,7 +48,8 @@ def found(*attempts: Seen, attachments: int = 1, concurrent: bool = False) -> tu
     [
         (upload(10, 1, 1), "high", ["link_limited"]),
         (upload(10, 5, 0), "low", ["window_limited"]),
-        (upload(10, 4.9, 0), "high", ["link_limited"]),
+        (upload(10, 2, 0), "high", ["link_limited"]),
+        (upload(10, 2.1, 0), "medium", []),
         (upload(10, 3, 3), "medium", []),
         (upload(4, 0, 0), "low", ["probe_limited"]),
         (upload(7, 0, 2), "low", ["probe_limited"]),
