@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ots import units
 from ots.netio.speed.params import Direction, SpeedParams
 from ots.netio.transfer.meter import TICK, Flow, Meter
 from ots.netio.transfer.watch import StopReason, Watch, together
@@ -37,7 +38,7 @@ class Told:
 
 
 class _Shown:
-    """The part of a context that a watch uses, with progress in words of a speed test."""
+    """The part of a context that a watch uses, with progress of the whole test; slow lines in kbit/s."""
 
     def __init__(self, ctx: Context, load: Load) -> None:
         self.clock, self.budget, self.log = ctx.clock, ctx.budget, ctx.log
@@ -46,7 +47,11 @@ class _Shown:
     def progress(self, fraction: float | None, text: str = "") -> None:
         start, share = self._load.place
         done = None if fraction is None else start + share * max(0.0, fraction)
-        self._ctx.progress(done, f"{self._load.arrow} {text}")
+        meter = self._load.meter
+        begins = [flow.begin for flow in meter.flows if flow.begin is not None]
+        seconds = self.clock.monotonic() - min(begins) if begins else 0.0
+        rate = 8 * meter.bytes / seconds if seconds > 0 else 0.0
+        self._ctx.progress(done, f"{self._load.arrow} {units.display(rate, 'bit/s')}")
 
 
 class Load:
