@@ -32,7 +32,8 @@ _LOWERS: Mapping[FindingCode, Grade] = {
 
 _ALL, _BUSY = "sender_seconds", "sender_busy_seconds"
 _WINDOW, _BUFFER = "window_limited_seconds", "send_buffer_limited_seconds"
-_OWN = ("process_cpu_ratio", "ceiling_bits_per_second")
+_CEILING = "ceiling_bits_per_second"
+_OWN = ("process_cpu_ratio", _CEILING)
 
 
 class Observed(Protocol):
@@ -75,7 +76,11 @@ def _grade(findings: Iterable[Finding]) -> Grade:
 
 
 def _waited(attempts: Sequence[Observed]) -> list[Finding]:
-    """What the sender's connections waited for most of their time. Every attempt must have told."""
+    """What the sender's connections waited for most of their time. Every attempt must have told.
+
+    Loopback and a busy peer on the same machine look like a full link, so that the link is named only where
+    this machine's ceiling is known: a rate near it has the flag `probe_limited`.
+    """
     told = [[_number(attempt, name) for name in (_ALL, _BUSY, _WINDOW, _BUFFER)] for attempt in attempts]
     if any(figure is None for figures in told for figure in figures):
         return []
@@ -91,7 +96,8 @@ def _waited(attempts: Sequence[Observed]) -> list[Finding]:
         "probe_limited": total - busy + buffer,
     }
     code = next((code for code, seconds in shares.items() if seconds / total >= MOST), None)
-    if code is None and (busy - window - buffer) / total >= NEARLY_ALL:
+    calibrated = all(_number(attempt, _CEILING) is not None for attempt in attempts)
+    if code is None and calibrated and (busy - window - buffer) / total >= NEARLY_ALL:
         code = "link_limited"
     return [] if code is None else [Finding(code=code, evidence=evidence)]
 

@@ -64,6 +64,7 @@ def test_a_full_bottleneck_is_the_links_limit(routed: Lab) -> None:
         *("router", "tc", "qdisc", "add", "dev", "to-far", "root", "tbf", "rate", f"{RATE}bit"),
         *("burst", "3000", "limit", str(int(RATE / 8 * QUEUE))),
     )
+    routed.run("near", sys.executable, "-m", "ots", "doctor", "--calibrate")
     validity = uploaded(routed)
     codes = [finding["code"] for finding in validity["findings"]]
     assert codes == ["link_limited"]

@@ -25,6 +25,7 @@ def upload(busy: float, window: float, buffer: float, *flags: QualityFlag, stead
         {
             "steady": steady,
             "process_cpu_ratio": 0.9,
+            "ceiling_bits_per_second": 1e9,
             "sender_seconds": 10.0,
             "sender_busy_seconds": busy,
             "window_limited_seconds": window,
@@ -72,6 +73,13 @@ def test_the_kernel_must_have_told_of_every_attempt() -> None:
     assert found(upload(10, 0, 0), DOWNLOAD) == ("medium", [])
 
 
+def test_without_this_machines_ceiling_the_link_is_not_named() -> None:
+    known = upload(10, 0, 0)
+    unknown = Seen({**known.method, "ceiling_bits_per_second": None})
+    assert found(known) == ("high", ["link_limited"])
+    assert found(unknown) == ("medium", [])
+
+
 def test_without_a_throughput_there_is_no_grade() -> None:
     assert graded([], attachments=0, concurrent=False) is None
     assert graded([Seen({"steady": None}), Seen({})], attachments=1, concurrent=False) is None
@@ -88,5 +96,5 @@ def test_the_evidence_stands_in_the_report() -> None:
             "window_limited_seconds": 6.0,
             "send_buffer_limited_seconds": 1.0,
         },
-        {"attempts": 1, "process_cpu_ratio": 0.9},
+        {"attempts": 1, "process_cpu_ratio": 0.9, "ceiling_bits_per_second": 1e9},
     ]
