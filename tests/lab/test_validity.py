@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture
-def routed() -> Iterator[Lab]:
-    """near - router - far, with the test server on far."""
+def routed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """near - router - far, with the test server on far. The calibration is kept in a home of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     with lab() as built:
         built.host("far")
         built.host("router", forward=True)
