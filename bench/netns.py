@@ -27,11 +27,11 @@ class Pair:
 
     def near(self, *command: str) -> None:
         """Runs a command in the near namespace; RuntimeError if it fails."""
-        _do(*self.prefix, *command)
+        do(*self.prefix, *command)
 
     def far(self, *command: str) -> None:
         """Runs a command in the far namespace; RuntimeError if it fails."""
-        _do(*self.far_prefix, *command)
+        do(*self.far_prefix, *command)
 
 
 @contextmanager
@@ -41,20 +41,21 @@ def pair(near: str, far: str, network: str) -> Iterator[Pair]:
     made: list[str] = []
     try:
         for name in (near, far):
-            _do("ip", "netns", "add", name)
+            do("ip", "netns", "add", name)
             made.append(name)
-            _do("ip", "-n", name, "link", "set", "lo", "up")
-        _do("ip", "link", "add", "wire", "netns", near, "type", "veth", "peer", "name", "wire", "netns", far)
+            do("ip", "-n", name, "link", "set", "lo", "up")
+        do("ip", "link", "add", "wire", "netns", near, "type", "veth", "peer", "name", "wire", "netns", far)
         for name, address in ((near, found.near_address), (far, found.far_address)):
-            _do("ip", "-n", name, "address", "add", f"{address}/24", "dev", "wire")
-            _do("ip", "-n", name, "link", "set", "wire", "up")
+            do("ip", "-n", name, "address", "add", f"{address}/24", "dev", "wire")
+            do("ip", "-n", name, "link", "set", "wire", "up")
         yield found
     finally:
         for name in made:
-            _do("ip", "netns", "del", name)
+            do("ip", "netns", "del", name)
 
 
-def _do(*command: str) -> None:
+def do(*command: str) -> None:
+    """Runs a command; RuntimeError with its complaint if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -126,6 +126,7 @@ PROGRAMS: tuple[Program, ...] = (
         "http_check and tcp_connect compared with blackbox_exporter (bench)",
         _on_path("prometheus-blackbox-exporter"),
     ),
+    Program("gcc", "debian", "gcc", "the lab: its link emulator", _on_path("gcc", "cc")),
     Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),
     Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
     Program(

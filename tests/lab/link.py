@@ -1,0 +1,175 @@
+"""Two network namespaces joined by a link whose properties are known. Needs root and a C compiler.
+
+`Link` is the emulator: everything can be set, up to a few hundred Mbit/s. `Wire` is a veth pair with the
+kernel's token bucket at both ends: a rate and a queue only, up to gigabits. Both have the same outside.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.netns import do, pair
+
+_SOURCE = Path(__file__).with_name("emulator.c")
+_BUILD = Path(__file__).parents[2] / "build" / "lab"
+_NUMBERS = itertools.count()
+UP, DOWN = 0, 1
+"""Directions as books and logs number them: from the near end to the far one, and back."""
+
+
+class Fate(NamedTuple):
+    """One packet in the emulator's log. Times in seconds on the monotonic clock; `left` None: it did not."""
+
+    direction: int
+    arrived: float
+    left: float | None
+    fate: str
+    length: int
+    protocol: int
+    icmp_type: int
+    icmp_id: int
+    icmp_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the two ends are: a probe runs at the near one, servers at the far one."""
+
+    near: str
+    far: str
+    near_address: str
+    far_address: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What a command is put behind to run at the near end."""
+        return ("ip", "netns", "exec", self.near)
+
+    @property
+    def far_prefix(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.far)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedLink(Ends):
+    """A running emulator."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def books(self) -> Sequence[dict[str, int]]:
+        """Counts of each direction so far; what is in the log is complete up to this moment."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("books\n")
+        self.process.stdin.flush()
+        return list(json.loads(self.process.stdout.readline()))
+
+    def fates(self) -> list[Fate]:
+        """Every packet so far, in the order in which they left or were dropped."""
+        self.books()
+        with self.log.open() as lines:
+            return [
+                Fate(
+                    int(row[0]),
+                    int(row[1]) / 1e9,
+                    int(row[2]) / 1e9 or None,
+                    row[3],
+                    *(int(field) for field in row[4:]),
+                )
+                for row in csv.reader(lines)
+            ]
+
+
+@contextmanager
+def link(
+    *,
+    rate_down: float = 0,
+    rate_up: float = 0,
+    delay: float = 0.0,
+    jitter: float = 0.0,
+    loss: float = 0.0,
+    reorder: float = 0.0,
+    hold: float = 0.0,
+    duplicate: float = 0.0,
+    queue: int = 1 << 20,
+    seed: int = 1,
+) -> Iterator[EmulatedLink]:
+    """An emulated link. Rates in bit/s of IP packets (0: none) each way; the rest is the same both ways.
+
+    `delay` seconds one way, plus uniformly 0 to `jitter`; probabilities of `loss`, of being held back for
+    `hold` seconds (`reorder`) and of coming twice (`duplicate`); `queue` bytes before the rate.
+    """
+    number = next(_NUMBERS)
+    names = [f"ots-lab-{os.getpid()}-{number}-{end}" for end in ("near", "far")]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for name in names:
+            do("ip", "netns", "add", name)
+            stack.callback(do, "ip", "netns", "del", name)
+            do("ip", "-n", name, "link", "set", "lo", "up")
+        common = [f"{delay * 1e9:.0f}", f"{jitter * 1e9:.0f}", str(loss), str(reorder)]
+        common += [f"{hold * 1e9:.0f}", str(duplicate)]
+        process = subprocess.Popen(
+            [str(emulator()), names[0], "line", names[1], "line", str(folder / "log"), str(seed)]
+            + [str(rate_up), str(queue), *common, str(rate_down), str(queue), *common],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(_end, process)
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the link emulator did not start")
+        addresses = ("10.77.0.1", "10.77.0.2")
+        for name, own, other in zip(names, addresses, reversed(addresses), strict=True):
+            do("ip", "-n", name, "address", "add", own, "peer", other, "dev", "line")
+            do("ip", "-n", name, "link", "set", "line", "mtu", "1500", "txqueuelen", "10000", "up")
+        yield EmulatedLink(*names, *addresses, process, folder / "log")
+
+
+@contextmanager
+def wire(*, rate_down: float, rate_up: float, queue: float = 0.05) -> Iterator[Ends]:
+    """A veth pair with a token bucket each way; rates in bit/s of Ethernet frames, `queue` in seconds."""
+    number = next(_NUMBERS)
+    names = [f"ots-lab-{os.getpid()}-{number}-{end}" for end in ("near", "far")]
+    with pair(names[0], names[1], "10.78.0") as made:
+        for run, rate in ((made.near, rate_up), (made.far, rate_down)):
+            burst = max(16_000, int(rate / 8 * 2e-3))
+            limit = int(rate / 8 * queue) + burst
+            run(
+                *("tc", "qdisc", "add", "dev", "wire", "root", "tbf", "rate", f"{rate:.0f}bit"),
+                *("burst", str(burst), "limit", str(limit)),
+            )
+        yield Ends(names[0], names[1], made.near_address, made.far_address)
+
+
+def emulator() -> Path:
+    """The compiled emulator, compiled if its source has changed. RuntimeError where there is no compiler."""
+    built = _BUILD / f"emulator-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:12]}"
+    if not built.exists():
+        _BUILD.mkdir(parents=True, exist_ok=True)
+        fresh = built.with_suffix(f".{os.getpid()}")
+        do("gcc", "-O2", "-Wall", "-o", str(fresh), str(_SOURCE))
+        fresh.replace(built)
+    return built
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
