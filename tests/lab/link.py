@@ -135,7 +135,7 @@ def link(
         for name, own, other in zip(names, addresses, reversed(addresses), strict=True):
             do("ip", "-n", name, "address", "add", own, "peer", other, "dev", "line")
             do("ip", "-n", name, "link", "set", "line", "mtu", "1500", "txqueuelen", "10000", "up")
-        yield EmulatedLink(*names, *addresses, process, folder / "log")
+        yield EmulatedLink(names[0], names[1], addresses[0], addresses[1], process, folder / "log")
 
 
 @contextmanager
