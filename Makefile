@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help demo test check lint types layers fresh peers bench docs clean python
+.PHONY: help demo test check lint types layers fresh peers bench lab docs clean python
 
 # The first of these that is new enough; `make PYTHON=/path/to/python …` overrules it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -51,6 +51,10 @@ peers: $(DEV) ## Installs, as root, the foreign programs that the tests measure 
 
 bench: $(DEV) ## Measures beside peers, in turns, and writes docs/performance.md
 	@$(BIN)/python -m bench --write
+
+lab: $(DEV) ## Holds OTS, as root, against links whose properties are known, and writes docs/accuracy.md
+	@$(BIN)/python -m tests.peers.install
+	@$(BIN)/python -m tests.lab --write
 
 docs: $(DEV) ## Writes the generated parts anew: reference tables, command index, schemas
 	@$(BIN)/python -m docs.generator

@@ -12,15 +12,21 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import delays
+from tests.lab import delays, emulation, goodput, tapped, udp, under_load
 from tests.lab.page import line, page
 from tests.lab.row import Row, Section
 
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 SECTIONS: dict[str, Section] = {
+    "emulation": emulation.emulation,
     "round_trips": delays.round_trips,
+    "tapped": tapped.tapped,
     "losses": delays.losses,
     "variations": delays.variations,
+    "udp_echo": udp.udp_echo,
+    "goodput": goodput.goodput,
+    "asymmetric": goodput.asymmetric,
+    "under_load": under_load.under_load,
 }
 
 

@@ -84,6 +84,13 @@ def iperf3(ends: Ends, *, upload: bool, seconds: float, skip: float) -> float:
     return float(json.loads(text)["end"]["sum_received"]["bits_per_second"])
 
 
+def iperf3_flood(ends: Ends, *, payload: int, offered: float, seconds: float) -> float:
+    """bit/s of UDP payload that arrived of more than the link can carry."""
+    options = ("-u", "-b", f"{offered:.0f}", "-l", str(payload), "-t", f"{seconds:g}", "-J")
+    document = json.loads(run(ends, find("iperf3"), "-c", ends.far_address, *options))
+    return float(document["end"]["sum_received"]["bits_per_second"])
+
+
 def curl(ends: Ends, url: str, seconds: float) -> float:
     """bit/s of a download that curl breaks off after so long, over its whole time."""
     text = run(

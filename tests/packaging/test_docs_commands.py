@@ -29,7 +29,7 @@ PAGES = [
 
 BLOCK = re.compile(r"^```(?:console|sh)\n(.*?)^```$", re.M | re.S)
 EXIT = re.compile(r"\s+#.*\bexit (\d+)\b.*$")
-ELSEWHERE = re.compile(r"(sudo )?(git clone|cd|make (demo|test|check|peers|bench|docs))\b")
+ELSEWHERE = re.compile(r"(sudo )?(git clone|cd|make (demo|test|check|peers|bench|lab|docs))\b")
 
 STANDS_FOR = {
     "http://127.0.0.1:8080": "url",

@@ -50,7 +50,7 @@ def test_help_names_every_target(tmp_path: Path) -> None:
     """`make` alone says what there is."""
     outcome = _make(tmp_path)
     assert outcome.returncode == 0
-    for target in ("demo", "test", "check", "peers", "bench", "docs", "clean"):
+    for target in ("demo", "test", "check", "peers", "bench", "lab", "docs", "clean"):
         assert f"make {target} " in outcome.stdout
 
 
