@@ -47,7 +47,7 @@ class _Line:
 
 
 _LINES = (
-    _Line("1 Mbit/s", 1e6, 1e6, 10, queue=0.3),
+    _Line("1 Mbit/s", 1e6, 1e6, 10, queue=0.6),
     _Line("10 Mbit/s", 10e6, 10e6, 6),
     _Line("100 Mbit/s", 100e6, 100e6, 5, queue=0.05),
     _Line("1 Gbit/s", 1e9, 1e9, 4, shaped=True),
