@@ -74,9 +74,9 @@ def iperf3_server(ends: Ends) -> Iterator[None]:
         process.communicate()
 
 
-def iperf3(ends: Ends, *, upload: bool, seconds: float, skip: float) -> float:
+def iperf3(ends: Ends, *, upload: bool, seconds: float, skip: float, connections: int = 1) -> float:
     """bit/s of payload by the receiver's account."""
-    direction = () if upload else ("-R",)
+    direction = ("-P", str(connections), *(() if upload else ("-R",)))
     text = run(
         ends,
         *(find("iperf3"), "-c", ends.far_address, "-J", "-t", f"{seconds:g}", "-O", f"{skip:g}", *direction),
