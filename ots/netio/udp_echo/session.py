@@ -7,12 +7,10 @@ the timeout by the kernel's stamps. Every request is settled exactly once.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +25,7 @@ from ots.netio.stamps import Placement
 from ots.netio.udp_echo import wire
 from ots.netio.udp_echo.handshake import Channel
 from ots.netio.udp_echo.stamped import Datagram, StampedSocket
+from ots.netio.worker import Worker
 from ots.probe import Failed
 
 _BATCH = 16
@@ -38,7 +37,6 @@ _IMPLAUSIBLE = 1e-3
 """A responder that says it kept a request longer than the whole round trip took, by more than this, lies."""
 
 _SEND_RETRY = 1e-3
-_DELIVERY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +116,7 @@ class EchoRun:
         self._next = 0
         self._start = 0.0
         self._events: deque[Event] = deque()
-        self._bug: Exception | None = None
-        self._stop = threading.Event()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
+        self._worker = Worker("ots-udp-echo")
         self._seen_at_responder = bytearray(count)
         self.kernel_stamps = {"send": 0, "receive": 0}
         self.replies = 0
@@ -146,32 +141,7 @@ class EchoRun:
 
     async def run(self, deliver: Deliver) -> None:
         """Runs to the last timeout; cancelled, it settles what is on its way."""
-        loop, finished = asyncio.get_running_loop(), asyncio.Event()
-
-        def work() -> None:
-            try:
-                self._work()
-            except Exception as bug:  # noqa: BLE001 (a thread has nobody to raise to: `run` raises it)
-                self._bug = bug
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(finished.set)
-
-        thread = threading.Thread(target=work, name="ots-udp-echo", daemon=True)
-        thread.start()
-        try:
-            while not finished.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(finished.wait(), _DELIVERY)
-                self._deliver(deliver)
-        finally:
-            self._stop.set()
-            self._wake_write.send(b"\0")
-            thread.join()
-            self._wake_read.close()
-            self._wake_write.close()
-            self._deliver(deliver)
-        if self._bug is not None:
-            raise self._bug
+        await self._worker.run(self._work, lambda: self._deliver(deliver))
 
     def _deliver(self, deliver: Deliver) -> None:
         batch = []
@@ -183,10 +153,10 @@ class EchoRun:
     def _work(self) -> None:
         self._socket.ask_for_sending()
         poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
+        poll.register(self._worker, select.POLLIN)
         poll.register(self._socket, select.POLLIN)
         self._start = self._clock.monotonic()
-        while (self._next < self._count or self._pending) and not self._stop.is_set():
+        while (self._next < self._count or self._pending) and not self._worker.stopping:
             self._send_due()
             self._wait(poll)
             looked = self._clock.monotonic()
@@ -198,7 +168,7 @@ class EchoRun:
 
     def _send_due(self) -> None:
         for _ in range(_BATCH):
-            if self._next >= self._count or self._stop.is_set():
+            if self._next >= self._count or self._worker.stopping:
                 return
             due = self._start + self._next * self._interval
             behind = self._clock.monotonic() - due
