@@ -1,0 +1,1 @@
+"""What an agent says to its server, and how: wire messages, enrolment, upload."""
