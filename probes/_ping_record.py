@@ -12,6 +12,7 @@ from ots.netio.binding import socket_family
 from ots.netio.icmp.stream import Event, Extra, Refusal, Settled
 from ots.probe import Address, Context, Failed, Target
 from ots.probes import _ping_metrics as published
+from ots.stats.histogram import NARROWEST
 from ots.stats.tally import EchoTally
 
 WARMUP = {"warmup": "yes"}
@@ -172,7 +173,12 @@ class EchoRecord:
             if host.tally is not None:
                 host.tally.finish()
                 self._ctx.tally(host.tally, target=host.target.text)
-                facts = {**facts, "series_keeps_every": self._every, "statistics": "histogram"}
+                facts = {
+                    **facts,
+                    "series_keeps_every": self._every,
+                    "statistics": "histogram",
+                    "statistics_error_ratio": NARROWEST * host.tally.width,
+                }
             self._ctx.method(
                 target=host.target.text,
                 **facts,

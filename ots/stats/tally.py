@@ -14,7 +14,7 @@ class EchoTally:
     """What a long run to one host comes to. `start` is the number of the first request that counts.
 
     Exact: all counts, the first, smallest and largest round trip, both jitters, gaps, hops. To 0.5 µs or
-    0.1 %, as the histogram states: how round trips and their differences are distributed.
+    0.1 %, times `width`, as the histogram states: how round trips and their differences are distributed.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -40,6 +40,16 @@ class EchoTally:
     @property
     def received(self) -> int:
         return self._counted - self.lost
+
+    @property
+    def width(self) -> int:
+        """By what the error of the round trips and their differences is multiplied."""
+        return max(self._others.width, self.differences.width)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the distributions take."""
+        return self._others.allocated + self.differences.allocated
 
     @property
     def jitter(self) -> float | None:
