@@ -22,6 +22,10 @@ _SLICE_RTTS = 4.0
 _BURST = 1.1
 _REPAIR = 5
 _EDGE = 0.5
+_REPAIR_RTTS = 6.0
+_ROUNDS = 20
+_SAME = 2e-4
+"""Share of a window's bytes by which two edges may differ and be as good as each other."""
 _INTERVAL, _INTERVALS, _LATELY = 0.25, 4, 1.0
 
 
@@ -121,26 +125,58 @@ def merge(curves: Sequence[Curve]) -> Curve:
     return merged
 
 
-def rate(curve: Curve, span: Span) -> tuple[float, Span, int] | None:
-    """Bits per second between two instants at which bytes were seen, that window, and its bytes.
+def rate(curve: Curve, span: Span, min_rtt: float = 0.0) -> tuple[float, Span, int] | None:
+    """Bits per second between two instants at which nothing was held back, that window, and its bytes.
 
-    An edge inside a gap moves to the next instant inside the span: what a repaired loss delivers late in one
-    piece then counts wholly or not at all. An edge never moves over more than half a second: a link that went
-    dead at the end is not to be read as steady.
+    What arrives behind a lost segment is delivered only when the loss is repaired, then all at once. So the
+    curve never lies above the line of what has arrived, and touches it where nothing is held back. The edges
+    of the window are put where the curve is highest above a line of the window's own rate: each where bytes
+    were seen, within half a second of the span's edge or six minimum round trips, which a repair takes, and
+    never over more than a quarter of the span. Where nothing was seen for so long, neither edge moves: a link
+    that went dead at the end is not to be read as steady.
     """
-    first, last = bisect_left(curve.t, span.start), bisect_right(curve.t, span.end) - 1
-    if first >= len(curve.t) or last < 0 or last < first:
+    if span.seconds <= 0:
         return None
-    start, begun = curve.t[first], float(curve.total[first])
-    if start - span.start > _EDGE:
-        start, begun = span.start, curve.at(span.start)
-    end, ended = curve.t[last], float(curve.total[last])
-    if span.end - end > _EDGE:
-        end = span.end
-    if end <= start:
+    reach = min(max(_EDGE, _REPAIR_RTTS * min_rtt), span.seconds / 4)
+    starts = _seen(curve, Span(span.start, span.start + reach))
+    ends = _seen(curve, Span(span.end - reach, span.end))
+    if starts and ends:
+        start, end = _touching(starts, ends[::-1])
+    else:
+        start = starts[0] if starts else (span.start, curve.at(span.start))
+        end = ends[-1] if ends else (span.end, curve.at(span.end))
+    count = round(end[1] - start[1])
+    if end[0] <= start[0] or count <= 0:
         return None
-    count = round(ended - begun)
-    return 8 * count / (end - start), Span(start, end), count
+    return 8 * count / (end[0] - start[0]), Span(start[0], end[0]), count
+
+
+def _seen(curve: Curve, within: Span) -> list[tuple[float, float]]:
+    """Instants at which bytes were seen, and the bytes until then."""
+    first, last = bisect_left(curve.t, within.start), bisect_right(curve.t, within.end)
+    return [(t, float(total)) for t, total in zip(curve.t[first:last], curve.total[first:last], strict=True)]
+
+
+def _touching(
+    starts: Sequence[tuple[float, float]], ends: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """One of each, both as high above the line between them as any; the outermost come first."""
+    start, end = starts[0], ends[0]
+    for _ in range(_ROUNDS):
+        count = end[1] - start[1]
+        slope = count / (end[0] - start[0])
+        found = _highest(starts, slope, _SAME * count), _highest(ends, slope, _SAME * count)
+        if found == (start, end):
+            break
+        start, end = found
+    return start, end
+
+
+def _highest(edges: Sequence[tuple[float, float]], slope: float, same: float) -> tuple[float, float]:
+    """The first of those that lie highest above a line, give or take so many bytes."""
+    above = [total - slope * t for t, total in edges]
+    bound = max(above) - same
+    return next(edge for edge, height in zip(edges, above, strict=True) if height >= bound)
 
 
 def headline(curve: Curve, loaded: Span, rule: Warmup, min_rtt: float | None) -> Headline | None:
@@ -151,7 +187,7 @@ def headline(curve: Curve, loaded: Span, rule: Warmup, min_rtt: float | None) ->
         name = "auto"
     else:
         start, name = loaded.start + (rule.seconds or 0.0), rule.name
-    found = rate(curve, Span(start, loaded.end)) if start < loaded.end else None
+    found = rate(curve, Span(start, loaded.end), min_rtt or 0.0) if start < loaded.end else None
     if found is None:
         # The whole span counts its first read too: there is no earlier instant to count from.
         count = round(curve.at(loaded.end) - (curve.at(loaded.start) if _begun(curve, loaded) else 0))

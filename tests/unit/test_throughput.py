@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,6 +166,66 @@ def test_window_edge_in_a_gap_moves_to_bytes_but_not_over_an_outage() -> None:
     outage = rate(short_gap, Span(0.0, 3.0))
     assert outage is not None
     assert outage[0] == pytest.approx(8 * 10000 / 3.0)
+
+
+def held_back(seed: int, seconds: float = 12.0) -> Curve:
+    """A full link of 10 Mbit/s, segment by segment in turn to four connections that each lose now and then.
+
+    From a loss to its repair a connection delivers nothing, then all of it at once.
+    """
+    draw = random.Random(seed)
+    segment, connections = 1500 * 8 / 10e6, 4
+    holes = []
+    for _ in range(connections):
+        t, own = draw.uniform(-0.5, 0.5), []
+        while t < seconds + 1:
+            own.append((t, t + draw.uniform(0.2, 0.7)))
+            t = own[-1][1] + draw.uniform(0.5, 3.0)
+        holes.append(own)
+    arrivals = []
+    for k in range(int((seconds + 1) / segment)):
+        t = k * segment
+        hole = next((each for each in holes[k % connections] if each[0] <= t < each[1]), None)
+        arrivals.append(t if hole is None else hole[1])
+    curve, total = Curve(0.01), 0
+    for t in sorted(arrivals):
+        total += 1448
+        if curve.t and t == curve.t[-1]:
+            curve.total[-1] = total
+        elif t <= seconds:
+            curve.t.append(t)
+            curve.total.append(total)
+    return curve
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_losses_hold_back_at_the_edges_neither_adds_nor_lacks(seed: int) -> None:
+    """Up to 400 kB of 12 MB are held back at any instant; the rate is that of the link all the same."""
+    curve = held_back(seed)
+    found = rate(curve, Span(2.4, 12.0), 0.2)
+    assert found is not None
+    assert found[0] == pytest.approx(10e6 * 1448 / 1500, rel=1e-3)
+
+
+def test_edges_taken_as_they_come_would_be_off_by_a_hundredth() -> None:
+    """The curves above do what they are for: read at the edges alone, most are wrong."""
+    errors = [
+        8 * (curve.at(12.0) - curve.at(2.4)) / 9.6 / (10e6 * 1448 / 1500) - 1
+        for curve in map(held_back, range(8))
+    ]
+    assert max(map(abs, errors)) > 0.01
+
+
+def test_a_rate_that_falls_half_way_reads_as_its_mean() -> None:
+    """12 Mbit/s, then 8: the edges don't favour the faster half."""
+    curve = steady_curve(1.5e6, 5.0)
+    last = curve.total[-1]
+    for k in range(1, 501):
+        curve.t.append(105.0 + k * 0.01)
+        curve.total.append(last + k * 10_000)
+    found = rate(curve, Span(100.0, 110.0), 0.2)
+    assert found is not None
+    assert found[0] == pytest.approx(10e6, rel=0.002)
 
 
 def test_intervals_account_for_every_byte() -> None:
