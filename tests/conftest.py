@@ -27,6 +27,7 @@ pytest_plugins = (
     "tests.peers.pure_ftpd",
     "tests.peers.dovecot",
     "tests.peers.postfix",
+    "tests.peers.postgres",
     "tests.peers.embedded",
     "tests.packaging.distribution",
 )

