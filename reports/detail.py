@@ -63,7 +63,7 @@ def detail(step: Step, reader: Reader, width: int) -> list[Text]:
         lines.append(Text(more.format(n=len(groups) - _MOST_TARGETS)))
     lines += [line for threshold in step.thresholds for line in _limit(threshold, step, reader, width)]
     if step.validity is not None:
-        said = Text(reader.validity(step.validity))
+        said = Text(reader.validity(step, step.validity))
         lines += [Text(" " * _MARGIN) + line for line in wrap(said, width - _MARGIN)]
     flags = [Text(reader.words.of(words.FLAGS, flag), "yellow") for flag in flags_of(step)]
     return lines + [Text(" " * _MARGIN) + line for line in flow(flags, width - _MARGIN)]

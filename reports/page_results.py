@@ -129,5 +129,5 @@ def _validity(step: Step, reader: Reader) -> str:
     _ = reader.words.gettext
     valid = sum(attempt.outcome in ("success", "failure") for attempt in step.attempts)
     said = [_("{n}/{total} valid").format(n=valid, total=len(step.attempts))] if step.attempts else []
-    graded = [] if step.validity is None else [reader.validity(step.validity)]
+    graded = [] if step.validity is None else [reader.validity(step, step.validity)]
     return " · ".join([*said, *graded, *(reader.words.of(words.FLAGS, flag) for flag in flags_of(step))])

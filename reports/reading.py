@@ -128,16 +128,18 @@ class Reader:
             text = self.words.gettext("while {step} ran").format(step=plain(companion))
             fragments.append(Fragment(text))
         fragments += [Fragment(self.words.of(words.FLAGS, flag), "warn") for flag in flags_of(step)]
-        if step.validity is not None and step.validity.grade != "high":
-            fragments.append(Fragment(self.validity(step.validity)))
+        validity = step.validity
+        if validity is not None and validity.grade != "high" and (validity.findings or _is_rate(step)):
+            fragments.append(Fragment(self.validity(step, validity)))
         return fragments
 
-    def validity(self, validity: Validity) -> str:
+    def validity(self, step: Step, validity: Validity) -> str:
         """`validity low: limited by this machine · few samples`."""
+        _ = self.words.gettext
         grade = self.words.of(words.GRADES, validity.grade)
         said = " · ".join(self.words.of(words.FINDINGS, finding.code) for finding in validity.findings)
-        found = said or self.words.gettext("the limit is not known")
-        return self.words.gettext("validity {grade}: {findings}").format(grade=grade, findings=found)
+        found = said or (_("the limit is not known") if _is_rate(step) else _("nothing found against it"))
+        return _("validity {grade}: {findings}").format(grade=grade, findings=found)
 
     def _outcome(self, step: Step) -> list[Fragment]:
         _ = self.words.gettext
@@ -330,3 +332,8 @@ def is_numeric(series: Series) -> bool:
 def failed_targets(step: Step) -> list[str]:
     """The targets at which an attempt failed, each once."""
     return list(dict.fromkeys(each.target for each in step.attempts if each.outcome == "failure"))
+
+
+def _is_rate(step: Step) -> bool:
+    """Whether its figures have a throughput, whose limit is to be known."""
+    return any(metric.unit == "bit/s" for metric in step.metrics)

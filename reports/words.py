@@ -120,10 +120,12 @@ GRADES = {
 FINDINGS = {
     "link_limited": N_("the link was the limit"),
     "probe_limited": N_("limited by this machine"),
+    "server_limited": N_("limited by the server"),
     "window_limited": N_("limited by the receiver's window"),
     "not_stabilised": N_("the rate had not settled"),
     "changed_network": N_("the attachment changed meanwhile"),
     "cross_traffic": N_("other traffic on the link"),
+    "unsynchronised_clock": N_("the clock is not synchronised"),
     "few_samples": N_("few samples"),
 }
 

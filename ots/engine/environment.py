@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from ots.engine.planner import Plan, PlannedStep
 from ots.model.report import Context, Report, Step
 from ots.probe import Route, Target
 from ots.stats.ceiling import Ceilings
+from ots.stats.circumstances import Passed
 
 
 class Sink(Protocol):
@@ -67,12 +68,36 @@ class Nobody:
         pass
 
 
+class Surroundings(Protocol):
+    """Looks at the way out from its making on."""
+
+    def end(self) -> Passed:
+        """What has passed and changed since."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Unseen:
+    """The surroundings of a run where nobody looks."""
+
+    def __init__(self, targets: Sequence[Target] = (), route: Route | None = None) -> None:
+        pass
+
+    def end(self) -> Passed:
+        return Passed()
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class Environment:
     """Everything of the outer world that a run touches.
 
     `observe(t)` says where the machine is attached; `egress(target, route)` names the interface towards a
-    target; `patience` is how long a step waits for an exclusive link, in seconds.
+    target; `surroundings` looks around during a call; `patience` is how long a step waits for an exclusive
+    link, in seconds.
     """
 
     sink: Sink
@@ -80,6 +105,7 @@ class Environment:
     secret: Callable[[str], str]
     observe: Callable[[float], Awaitable[Context]]
     egress: Callable[[Target, Route], Awaitable[str]]
+    surroundings: Callable[[Sequence[Target], Route], Surroundings] = Unseen
     watcher: Watcher = field(default_factory=Nobody)
     clock: Clock = field(default_factory=SystemClock)
     budget: DataBudget = field(default_factory=DataBudget)

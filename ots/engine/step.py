@@ -15,6 +15,7 @@ from ots.engine.environment import Environment
 from ots.engine.judged import Judged, judged
 from ots.engine.lag import LagWatch, LagWindow
 from ots.engine.loaded import Under, idle_round_trips, working_conditions
+from ots.engine.passages import Passages
 from ots.engine.planner import PlannedStep
 from ots.engine.recorder import AttemptRecorder
 from ots.engine.verdict import success_holds
@@ -22,7 +23,6 @@ from ots.model.metric import Value
 from ots.model.outcome import Outcome, Verdict
 from ots.model.report import Artifact, Error, Step
 from ots.probe import AttemptData, Failed, Route, Target
-from ots.stats.validity import graded
 
 _SLACK = 30.0
 """Seconds on top of the longest estimate after which a step without a time limit of its own is ended."""
@@ -59,6 +59,7 @@ class StepRun:
         self._lags = LagWindow()
         self._recorders: list[AttemptRecorder] = []
         self._artifacts: list[Artifact] = []
+        self._passages = Passages(planned, environment)
         self._skipped: Error | None = None
         self._reason: str | None = None
         self._t: float | None = None
@@ -156,17 +157,18 @@ class StepRun:
             ceilings=self._env.ceilings,
         )
         try:
-            await attempt(
-                self.planned.probe,
-                targets,
-                self.step.params,
-                attempt_context,
-                recorders,
-                clock=clock,
-                start=self._start,
-                limit=max(0.0, deadline - now),
-                log=self.log,
-            )
+            with self._passages.call(targets):
+                await attempt(
+                    self.planned.probe,
+                    targets,
+                    self.step.params,
+                    attempt_context,
+                    recorders,
+                    clock=clock,
+                    start=self._start,
+                    limit=max(0.0, deadline - now),
+                    log=self.log,
+                )
         finally:
             self._artifacts.extend(attempt_context.artifacts)
         return recorders
@@ -297,10 +299,9 @@ class StepRun:
         outcomes = {recorder.outcome for recorder in ended}
         load, nulls = self._load()
         succeeded = [recorder for recorder in ended if recorder.outcome == "success"]
-        validity = graded(
-            succeeded,
-            attachments=len({recorder.context for recorder in succeeded}),
-            concurrent=self.concurrent,
+        loaded = self.load is not None
+        validity = self._passages.validity(
+            succeeded, found.metrics, self._lags, concurrent=self.concurrent and not loaded
         )
         return Step(
             id=step.id,

@@ -1,4 +1,4 @@
-"""How far a throughput says something about the link, and what that was decided from."""
+"""How far a throughput or a latency says something about the network, and what that was decided from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ Grade = Literal["high", "medium", "low"]
 FindingCode = Literal[
     "link_limited",
     "probe_limited",
+    "server_limited",
     "window_limited",
     "not_stabilised",
     "changed_network",
     "cross_traffic",
+    "unsynchronised_clock",
     "few_samples",
 ]
 
@@ -29,8 +31,12 @@ class Finding(msgspec.Struct, kw_only=True):
 
 
 class Validity(msgspec.Struct, kw_only=True):
-    """`high`: the link was the limit. `medium`: nothing speaks against the figure, or little does, but the
-    limit isn't known. `low`: something other than the link limited or disturbed it."""
+    """What the figure says of the network, and why.
+
+    `high`: the link was the throughput's limit; or the kernel stamped the latency, and nothing disturbed it.
+    `medium`: that isn't known, or something little speaks against it. `low`: something other than the network
+    limited or disturbed it.
+    """
 
     grade: Grade
     findings: list[Finding]

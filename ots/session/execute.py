@@ -15,6 +15,7 @@ from ots.engine.planner import Plan
 from ots.engine.runner import run_plan
 from ots.model.report import CaseRef, DataUse, Report, Run, Schema
 from ots.netio.attachment import snapshot as attachment
+from ots.netio.attachment.surroundings import Surroundings
 from ots.session.calibration import ceilings
 from ots.session.identity import uuid7
 from ots.session.job import add_late_notes, job_of_run
@@ -63,6 +64,7 @@ def execute(
             secret=settings.secret,
             observe=attachment.observer(settings, targets),
             egress=attachment.egress,
+            surroundings=Surroundings,
             watcher=watcher or Nobody(),
             clock=clock,
             budget=DataBudget(options.max_data),

@@ -1,39 +1,33 @@
-"""The validity grade of a step's throughput, from what its attempts recorded. Pure.
-
-A sender's kernel books how long it had something to send (busy), and how much of that it had to wait for
-the receiver's window or for its own send buffer (TCP_INFO, Linux 4.10); the rest of it is the network's.
-When it was not busy, this machine had nothing ready to send. Of a download only the other side knows that, so
-that its limit isn't known here.
-"""
+"""The validity grade of a step's throughput or latency, from what its attempts recorded. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
 from ots.model.validity import Finding, FindingCode, Grade, Validity
-
-MOST = 0.5
-"""Share of a sender's time from which on what it waited for is taken to be the limit."""
-
-NEARLY_ALL = 0.8
-"""The same for the link: a full bottleneck gives more than 0.9, a busy machine without one has given 0.6."""
+from ots.stats import latency_limits
+from ots.stats.circumstances import Circumstances, changed_network, cross_traffic, quiet
+from ots.stats.transfer_limits import limits
 
 _LOWERS: Mapping[FindingCode, Grade] = {
     "probe_limited": "low",
+    "server_limited": "low",
     "window_limited": "low",
     "not_stabilised": "low",
     "changed_network": "low",
     "cross_traffic": "medium",
+    "unsynchronised_clock": "medium",
     "few_samples": "medium",
 }
 
-_ALL, _BUSY = "sender_seconds", "sender_busy_seconds"
-_WINDOW, _BUFFER = "window_limited_seconds", "send_buffer_limited_seconds"
-_CEILING = "ceiling_bits_per_second"
-_OWN = ("process_cpu_ratio", _CEILING)
+_DIRECTIONS = ("", "down_", "up_")
+"""What the facts of a load are called by: those of a test of both directions say which one."""
+
+_STEADY = ("steady", "goodput_stable")
 
 
 class Observed(Protocol):
@@ -45,87 +39,94 @@ class Observed(Protocol):
     def flags(self) -> Sequence[QualityFlag]: ...
 
 
-def graded(attempts: Sequence[Observed], *, attachments: int, concurrent: bool) -> Validity | None:
-    """The grade of attempts that succeeded; None where none of them has a throughput's headline.
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """One direction of one attempt, its facts without the direction."""
 
-    `attachments` counts the different attachments to a network that they began with.
+    method: Mapping[str, Value | None]
+    flags: Sequence[QualityFlag]
+    steady: bool
+
+
+_NOTHING = Circumstances()
+
+
+def graded(
+    attempts: Sequence[Observed], around: Circumstances = _NOTHING, *, latency: float | None = None
+) -> Validity | None:
+    """The grade of attempts that succeeded; None where they have no throughput and no latency.
+
+    `latency` is what they say of that, in seconds.
     """
-    rated = [attempt for attempt in attempts if attempt.method.get("steady") is not None]
-    if not rated:
-        return None
-    findings = _merged([*_waited(rated), *_own_limit(rated)])
-    restless = sum(attempt.method["steady"] is False for attempt in rated)
-    if restless:
-        findings.append(_finding("not_stabilised", attempts=restless))
-    if attachments > 1:
-        findings.append(_finding("changed_network", attachments=attachments))
-    if concurrent:
-        findings.append(_finding("cross_traffic", concurrent_steps=True))
-    few = sum("few_samples" in attempt.flags for attempt in rated)
-    if few:
-        findings.append(_finding("few_samples", attempts=few))
-    return Validity(grade=_grade(findings), findings=findings)
+    loads = {direction: _loads(attempts, direction) for direction in _DIRECTIONS}
+    loads = {direction: rated for direction, rated in loads.items() if rated}
+    if loads:
+        return _of_throughput(attempts, loads, around)
+    transferred = any(_steadiness(attempt, direction)[0] for attempt in attempts for direction in _DIRECTIONS)
+    return None if latency is None or transferred else _of_latency(attempts, around, latency)
 
 
-def _grade(findings: Iterable[Finding]) -> Grade:
-    codes = {finding.code for finding in findings}
-    lowered = {_LOWERS[code] for code in codes if code in _LOWERS}
-    if "low" in lowered:
-        return "low"
-    return "high" if "link_limited" in codes and not lowered else "medium"
+def _of_throughput(
+    attempts: Sequence[Observed], loads: Mapping[str, Sequence[_Load]], around: Circumstances
+) -> Validity:
+    findings: list[Finding] = []
+    full = True
+    for direction, rated in loads.items():
+        own = limits(rated)
+        restless = sum(not load.steady for load in rated)
+        if restless:
+            own.append(Finding(code="not_stabilised", evidence={"attempts": restless}))
+        full = full and any(finding.code == "link_limited" for finding in own)
+        findings += [_named(finding, direction) for finding in own]
+    findings += [*_few(attempts), *changed_network(around), *cross_traffic(around, latency=False)]
+    return _validity(findings, sure=full)
 
 
-def _waited(attempts: Sequence[Observed]) -> list[Finding]:
-    """What the sender's connections waited for most of their time. Every attempt must have told.
-
-    Loopback and a busy peer on the same machine look like a full link, so that the link is named only where
-    this machine's ceiling is known: a rate near it has the flag `probe_limited`.
-    """
-    told = [[_number(attempt, name) for name in (_ALL, _BUSY, _WINDOW, _BUFFER)] for attempt in attempts]
-    if any(figure is None for figures in told for figure in figures):
-        return []
-    total, busy, window, buffer = (
-        sum(figure or 0.0 for figure in column) for column in zip(*told, strict=True)
-    )
-    if total <= 0:
-        return []
-    figures = {_ALL: total, _BUSY: busy, _WINDOW: window, _BUFFER: buffer}
-    evidence: dict[str, Value] = {name: round(seconds, 6) for name, seconds in figures.items()}
-    shares: dict[FindingCode, float] = {
-        "window_limited": window,
-        "probe_limited": total - busy + buffer,
-    }
-    code = next((code for code, seconds in shares.items() if seconds / total >= MOST), None)
-    calibrated = all(_number(attempt, _CEILING) is not None for attempt in attempts)
-    if code is None and calibrated and (busy - window - buffer) / total >= NEARLY_ALL:
-        code = "link_limited"
-    return [] if code is None else [Finding(code=code, evidence=evidence)]
+def _of_latency(attempts: Sequence[Observed], around: Circumstances, latency: float) -> Validity:
+    findings = [
+        *latency_limits.own_limit(attempts, latency, around.lag),
+        *latency_limits.unsynchronised_clock(attempts),
+        *changed_network(around),
+        *cross_traffic(around, latency=True),
+        *_few(attempts),
+    ]
+    return _validity(findings, sure=latency_limits.stamped_by_kernel(attempts) and quiet(around))
 
 
-def _own_limit(attempts: Sequence[Observed]) -> list[Finding]:
-    limited = [attempt for attempt in attempts if "probe_limited" in attempt.flags]
-    if not limited:
-        return []
-    found: dict[str, Value] = {"attempts": len(limited)}
-    for name in _OWN:
-        figures = [figure for attempt in limited if (figure := _number(attempt, name)) is not None]
-        if figures:
-            found[name] = max(figures)
-    return [Finding(code="probe_limited", evidence=found)]
-
-
-def _merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Each code once, with all its evidence."""
+def _validity(findings: Iterable[Finding], *, sure: bool) -> Validity:
+    """Each finding once; `sure` says that what was found is enough for a high grade, if nothing lowers it."""
     by_code: dict[FindingCode, Finding] = {}
     for finding in findings:
-        by_code.setdefault(finding.code, _finding(finding.code)).evidence.update(finding.evidence)
-    return list(by_code.values())
+        by_code.setdefault(finding.code, Finding(code=finding.code, evidence={})).evidence.update(
+            finding.evidence
+        )
+    lowered = {_LOWERS[code] for code in by_code if code in _LOWERS}
+    grade: Grade = "low" if "low" in lowered else "high" if sure and not lowered else "medium"
+    return Validity(grade=grade, findings=list(by_code.values()))
 
 
-def _finding(code: FindingCode, **evidence: Value) -> Finding:
-    return Finding(code=code, evidence=evidence)
+def _loads(attempts: Sequence[Observed], direction: str) -> list[_Load]:
+    """The attempts that have a headline of this direction."""
+    found = []
+    for attempt in attempts:
+        _known, steady = _steadiness(attempt, direction)
+        if steady is not None:
+            method = {name.removeprefix(direction): value for name, value in attempt.method.items()}
+            found.append(_Load(method, attempt.flags, bool(steady)))
+    return found
 
 
-def _number(attempt: Observed, name: str) -> float | None:
-    value = attempt.method.get(name)
-    return float(value) if isinstance(value, int | float) else None
+def _steadiness(attempt: Observed, direction: str) -> tuple[bool, Value | None]:
+    """Whether it had such a load, and whether that had settled; None where it has no headline."""
+    names = [direction + name for name in _STEADY if direction + name in attempt.method]
+    return bool(names), attempt.method[names[0]] if names else None
+
+
+def _few(attempts: Sequence[Observed]) -> list[Finding]:
+    few = sum("few_samples" in attempt.flags for attempt in attempts)
+    return [Finding(code="few_samples", evidence={"attempts": few})] if few else []
+
+
+def _named(finding: Finding, direction: str) -> Finding:
+    evidence = {direction + name: value for name, value in finding.evidence.items()}
+    return Finding(code=finding.code, evidence=evidence)

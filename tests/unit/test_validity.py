@@ -11,6 +11,7 @@ import pytest
 from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
 from ots.model.validity import Validity
+from ots.stats.circumstances import Circumstances
 from ots.stats.validity import graded
 
 
@@ -39,7 +40,7 @@ DOWNLOAD = Seen({"steady": True})
 
 
 def found(*attempts: Seen, attachments: int = 1, concurrent: bool = False) -> tuple[str, list[str]]:
-    validity = graded(attempts, attachments=attachments, concurrent=concurrent)
+    validity = graded(attempts, Circumstances(attachments=attachments, concurrent=concurrent))
     assert validity is not None
     return validity.grade, [finding.code for finding in validity.findings]
 
@@ -81,12 +82,12 @@ def test_without_this_machines_ceiling_the_link_is_not_named() -> None:
 
 
 def test_without_a_throughput_there_is_no_grade() -> None:
-    assert graded([], attachments=0, concurrent=False) is None
-    assert graded([Seen({"steady": None}), Seen({})], attachments=1, concurrent=False) is None
+    assert graded([]) is None
+    assert graded([Seen({"steady": None}), Seen({})], latency=0.01) is None
 
 
 def test_the_evidence_stands_in_the_report() -> None:
-    validity = graded([upload(10, 6, 1, "probe_limited")], attachments=1, concurrent=False)
+    validity = graded([upload(10, 6, 1, "probe_limited")])
     assert validity is not None
     again = msgspec.json.decode(msgspec.json.encode(validity), type=Validity)
     assert [finding.evidence for finding in again.findings] == [

@@ -125,21 +125,26 @@ async def egress(target: Target, route: Route) -> str:
     A name is not looked up, for that would fill caches just before a lookup is measured: it counts as reached
     through the default route.
     """
+    way = way_out(target, route)
+    return "none" if way is None else way.interface
+
+
+def way_out(target: Target, route: Route) -> Way | None:
+    """The way towards a target, None if there is none; a name that is not looked up goes the default way."""
     if route.interface is not None:
-        return route.interface
+        return Way(route.interface, None, route.source)
     address = target.host if target.network is None else str(target.network.network_address)
     if is_this_machine(address):
-        return LOOPBACK
+        return Way(LOOPBACK, None, None)
     try:
         ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         family = "6" if route.family == "6" or ":" in (route.source or "") else "4"
-        way = default_way(family) or default_way("6" if family == "4" else "4")
-        return way.interface if way is not None else "none"
+        return default_way(family) or default_way("6" if family == "4" else "4")
     try:
-        return egress_interface(address)
+        return way_to(address)
     except OSError:
-        return "none"
+        return None
 
 
 def egress_interface(ip: str) -> str:
