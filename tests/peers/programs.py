@@ -135,6 +135,8 @@ PROGRAMS: tuple[Program, ...] = (
         "http_check and tcp_connect compared with blackbox_exporter (bench)",
         _on_path("prometheus-blackbox-exporter"),
     ),
+    Program("prometheus", "debian", "prometheus", "/metrics and /probe scraped", _on_path("prometheus")),
+    Program("promtool", "debian", "prometheus", "/metrics and /probe checked", _on_path("promtool")),
     Program("gcc", "debian", "gcc", "the lab: its link emulator", _on_path("gcc", "cc")),
     Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),
     Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
