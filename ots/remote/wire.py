@@ -1,6 +1,6 @@
 """The messages between an agent and its server, as JSON. Pure: both sides read this module.
 
-Times are RFC 3339 UTC; durations seconds. Unknown fields are ignored by agents and refused by the server.
+Times are RFC 3339 UTC; durations seconds. Unknown fields are ignored by both sides.
 Every request of an agent may come twice: the second time changes nothing.
 
     POST /api/v1/agents                                   Enrol → 201 Enrolled, or 202 Enrolled (`pending`)

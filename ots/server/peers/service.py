@@ -11,32 +11,14 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ots.server.listening import Place, bound, certified, taken
 from ots.server.peers import certificate
 from ots.server.peers.facility import Facility
 from ots.server.peers.guests import Guests
-from ots.server.peers.http import BACKLOG, serving
+from ots.server.peers.http import serving
 from ots.server.peers.limits import Limits
 from ots.server.peers.workers import Crew
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where to listen. An IPv6 host of `::` takes IPv4 as well."""
-
-    host: str
-    port: int
-    tls: bool = False
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
-
-
-class CannotServe(Exception):
-    """A socket or a certificate can't be had; the message says which and why."""
 
 
 def run(
@@ -55,7 +37,7 @@ def run(
     anything is started; `WorkersFailed` if workers keep dying.
     """
     with contextlib.ExitStack() as stack:
-        listeners = [(stack.enter_context(_bound(place)), place) for place in places]
+        listeners = [(stack.enter_context(bound(place)), place) for place in places]
         context = _context(places, cert, key)
         facility = Facility.made(limits, name)
         stack.callback(facility.close)
@@ -66,10 +48,10 @@ def run(
             sockets = [(listener, context if place.tls else None) for listener, place in listeners]
             asyncio.run(_work(sockets, facility, guests, number, alive))
 
-        taken = [Place(place.host, listener.getsockname()[1], place.tls) for listener, place in listeners]
+        where = taken(places, [listener for listener, _ in listeners])
         # What exists now is shared with the workers as long as nobody's collector touches it.
         gc.freeze()
-        Crew(workers, work, guests.forget).run(lambda: ready(taken))
+        Crew(workers, work, guests.forget).run(lambda: ready(where))
 
 
 async def _work(
@@ -99,38 +81,12 @@ def _overheard(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> N
         loop.default_exception_handler(context)
 
 
-def _bound(place: Place) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(
-            (str(address[0]), place.port),
-            family=family,
-            backlog=BACKLOG,
-            dualstack_ipv6=place.host == "::" and socket.has_dualstack_ipv6(),
-        )
-    except OSError as error:
-        raise CannotServe(f"can't listen on {place.host}, port {place.port}: {_reason(error)}") from None
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return str(error.strerror)
-    return os.strerror(error.errno)
-
-
 def _context(places: list[Place], cert: str | None, key: str | None) -> ssl.SSLContext | None:
     if not any(place.tls for place in places):
         return None
     if cert is None:
         return certificate.server_context(next(place.host for place in places if place.tls))[0]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        # A key with a passphrase would ask for it at the terminal: a service has none.
-        context.load_cert_chain(cert, key, password=lambda: "")
-    except (OSError, ssl.SSLError) as error:
-        raise CannotServe(f"can't use certificate {cert}: {error.strerror or error}") from None
-    return context
+    return certified(cert, key)
 
 
 def _more_descriptors() -> None:

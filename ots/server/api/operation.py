@@ -1,0 +1,140 @@
+"""What an operation of the interface is: declared once, obeyed by the server, written into the document."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from ots.server.identity.caller import AgentCaller, Caller, Person
+
+if TYPE_CHECKING:
+    from ots.server.services import Services
+
+JSON_LIMIT = 65_536
+
+
+class Access(enum.Enum):
+    """Who may call: anybody; an agent that signs, be it active or in any state; a person with a scope."""
+
+    PUBLIC = "public"
+    AGENT = "agent"
+    AGENT_IN_ANY_STATE = "agent in any state"
+    PERSON = "person"
+
+
+class Rate(enum.Enum):
+    """How often one caller (an address before it is known) may call: a second, and at once."""
+
+    READ = (20.0, 100)
+    WRITE = (5.0, 30)
+    UPLOAD = (50.0, 600)
+    ENTRY = (0.2, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A body taken or given as bytes. `packed` is the most that travels, `limit` the most unpacked."""
+
+    media_types: tuple[str, ...]
+    packed: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: `path` and `query` hold what was declared, `body` a struct, bytes or None."""
+
+    request: web.Request
+    services: Services
+    caller: Caller
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    packed: bytes
+    request_id: str
+    address: str
+
+    @property
+    def agent(self) -> AgentCaller:
+        """The agent that calls; for operations whose access says that it is one."""
+        assert isinstance(self.caller, AgentCaller)
+        return self.caller
+
+    @property
+    def person(self) -> Person:
+        """The person who calls; for operations whose access says that it is one."""
+        assert isinstance(self.caller, Person)
+        return self.caller
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation gives: a struct becomes JSON, bytes travel as `media_type` says."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+Shape = type[msgspec.Struct] | Raw | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """`gives` maps each status of success to what comes with it; `problems` are the codes that may come
+    besides those that any operation of its access can answer.
+    """
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    access: Access
+    rate: Rate
+    gives: Mapping[int, Shape]
+    handle: Handler
+    scope: str | None = None
+    query: type[msgspec.Struct] | None = None
+    takes: Shape = None
+    headers: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.method, self.path
+
+
+PATH_PARAMETERS: dict[str, str] = {
+    "agent_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "report_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "gap_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "revision": r"[1-9][0-9]{0,5}",
+    "number": r"[1-9][0-9]{0,17}",
+    "sha256": r"[0-9a-f]{64}",
+    "token_id": r"[a-z0-9]{8}",
+    "licence_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+}
+"""What stands in braces in a path, as a regular expression; a path that doesn't fit is not found."""
+
+
+def alternatives(access: Access) -> tuple[str, ...]:
+    """The problems that any operation of this access can answer."""
+    common = ("invalid-request", "not-found", "rate-limited", "database-away", "closing", "internal")
+    if access in (Access.AGENT, Access.AGENT_IN_ANY_STATE):
+        signed = ("signature-missing", "signature-invalid", "clock-skew", "agent-unknown")
+        states = (
+            ()
+            if access is Access.AGENT_IN_ANY_STATE
+            else ("agent-pending", "agent-suspended", "agent-revoked")
+        )
+        return (*common, *signed, *states)
+    if access is Access.PERSON:
+        return (*common, "login-required", "forbidden", "csrf", "password-must-change")
+    return common

@@ -1,0 +1,137 @@
+"""One database for reading and writing, SQLite or PostgreSQL, and what its failures mean.
+
+SQLite: write-ahead log, `synchronous=FULL` (a commit is on the disk when it returns), every writing
+transaction takes the write lock at its start, and one at a time does, so that none is refused for being busy.
+PostgreSQL: a pool; transactions at its default isolation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+_BUSY_SECONDS = 10
+_POOL = 10
+_FULL = ("disk is full", "no space left", "disk i/o error", "53100")
+_DAMAGED = ("malformed", "not a database")
+
+
+class DatabaseAway(Exception):
+    """The database can't be reached, or answers too late; a repetition may help."""
+
+
+class DatabaseFull(Exception):
+    """There is no room to write."""
+
+
+class Database:
+    """Transactions. `dialect` is `sqlite` or `postgresql`."""
+
+    def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.dialect = writer.dialect.name
+        self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one state of the data. Raises DatabaseAway."""
+        with explained():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed, durably, when the block ends; undone if it raises.
+
+        Raises DatabaseAway or DatabaseFull; then nothing was written.
+        """
+        async with self._turn or contextlib.nullcontext():
+            with explained():
+                async with self._writer.begin() as connection:
+                    yield connection
+
+    async def answers(self) -> None:
+        """Raises DatabaseAway if it doesn't."""
+        async with self.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+def open_database(url: str) -> Database:
+    """The database at a URL: `sqlite:///path` or `postgresql://…`; nothing is connected yet."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        location = parsed.set(drivername="sqlite+aiosqlite")
+        return Database(_sqlite(location, "BEGIN"), _sqlite(location, "BEGIN IMMEDIATE"))
+    location = parsed.set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(
+        location, pool_size=_POOL, max_overflow=0, pool_timeout=5, pool_pre_ping=True
+    )
+    return Database(engine, engine)
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite:///{path.absolute()}"
+
+
+def _sqlite(location: Any, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        location,
+        pool_size=5,
+        max_overflow=0,
+        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def open_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@contextlib.contextmanager
+def explained() -> Any:
+    """Turns what drivers raise into DatabaseAway and DatabaseFull; a fault of ours stays what it is."""
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        raise DatabaseAway(str(error)) from error
+    except (OperationalError, InterfaceError) as error:
+        raise _meaning(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _says(error, _FULL):
+            raise _meaning(error) from error
+        raise
+    except SQLAlchemyError as error:
+        if type(error).__name__ == "TimeoutError":
+            raise DatabaseAway("no connection became free") from error
+        raise
+
+
+def _meaning(error: DBAPIError) -> Exception:
+    if _says(error, _FULL):
+        return DatabaseFull(str(error.orig))
+    return DatabaseAway(str(error.orig))
+
+
+def _says(error: DBAPIError, words: tuple[str, ...]) -> bool:
+    said = f"{error.orig} {getattr(error.orig, 'sqlstate', '')}".lower()
+    return any(word in said for word in words)

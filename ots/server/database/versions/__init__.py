@@ -1,0 +1,1 @@
+"""Migrations, one module a step. Never edit one that was released."""

@@ -1,0 +1,103 @@
+"""Which agent signed a request. What is known of an agent is kept for a second; uploads look again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from sqlalchemy import select
+
+from ots.server.api.problems import Refused
+from ots.server.database.database import Database
+from ots.server.database.tables import agent
+from ots.server.identity.caller import AgentCaller
+from ots.signing.keys import read_public
+from ots.signing.request import RequestRefused, promised_digest, prove, read_claim
+
+if TYPE_CHECKING:
+    from ots.server.services import Services
+
+_FRESH = 1.0
+_KEPT = 20_000
+_STATES = {"pending": "agent-pending", "suspended": "agent-suspended", "revoked": "agent-revoked"}
+
+
+class KnownAgents:
+    """The agents that called within the last second, so that a busy one costs no query each time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[str, tuple[float, AgentCaller | None]] = OrderedDict()
+
+    def forget(self, agent_id: str) -> None:
+        self._known.pop(agent_id, None)
+
+    async def get(self, agent_id: str) -> AgentCaller | None:
+        """The agent's row, None if there is none. Raises DatabaseAway."""
+        now = time.monotonic()
+        found = self._known.get(agent_id)
+        if found is not None and now - found[0] < _FRESH:
+            return found[1]
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(agent).where(agent.c.agent_id == agent_id))).one_or_none()
+        caller = (
+            None
+            if row is None
+            else AgentCaller(
+                name=f"agent {agent_id}",
+                agent_id=agent_id,
+                status=row.status,
+                department_id=row.department_id,
+                project_id=row.project_id,
+                tier=row.tier,
+                public_key=row.public_key,
+                skew=0.0,
+            )
+        )
+        self._known[agent_id] = (now, caller)
+        self._known.move_to_end(agent_id)
+        if len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return caller
+
+
+async def agent_of_request(services: Services, request: web.Request, *, any_state: bool) -> AgentCaller:
+    """The agent that signed the request. Raises Refused."""
+    try:
+        claim = read_claim(request.headers)
+        known = await services.agents.get(claim.key_id)
+        if known is None:
+            raise Refused("agent-unknown")
+        now = services.wall()
+        prove(
+            claim,
+            request.method,
+            request.rel_url.raw_path,
+            request.rel_url.raw_query_string,
+            request.headers,
+            key=read_public(known.public_key),
+            now=now,
+        )
+        promised = promised_digest(claim, request.headers)
+    except RequestRefused as refused:
+        raise Refused(refused.code, str(refused)) from None
+    refuse_state(known.status, any_state=any_state)
+    return AgentCaller(
+        name=known.name,
+        promised_digest=promised,
+        agent_id=known.agent_id,
+        status=known.status,
+        department_id=known.department_id,
+        project_id=known.project_id,
+        tier=known.tier,
+        public_key=known.public_key,
+        skew=claim.created - now,
+    )
+
+
+def refuse_state(status: str, *, any_state: bool = False) -> None:
+    """Raises Refused for an agent that is not active."""
+    if status != "active" and not any_state:
+        raise Refused(_STATES[status])

@@ -1,0 +1,126 @@
+"""What the operations work with: database, keys, clock, limits; one for each process."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+
+from ots.remote.wire import ServerKeys
+from ots.server.api.rates import RateLimiter
+from ots.server.database.database import Database
+from ots.server.database.tables import server
+from ots.server.identity.agents import KnownAgents
+from ots.server.identity.passwords import Passwords
+from ots.server.reports.writer import ReportWriter
+from ots.signing.keys import load_or_make, write_public
+
+log = logging.getLogger("ots.server")
+
+RECEIPT_KEY = "receipt.key"
+LICENCE_KEY = "licence.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The server's private keys, from files of its data folder."""
+
+    receipt: Ed25519PrivateKey
+    licence: Ed25519PrivateKey
+
+    @classmethod
+    def of(cls, folder: Path) -> Keys:
+        """Loads them, makes those that are missing. Raises UnusableKey."""
+        return cls(load_or_make(folder / RECEIPT_KEY), load_or_make(folder / LICENCE_KEY))
+
+    def public(self) -> ServerKeys:
+        return ServerKeys(
+            receipt=[write_public(self.receipt.public_key())],
+            licence=[write_public(self.licence.public_key())],
+        )
+
+
+@dataclass(slots=True)
+class Services:
+    """`wall` is the time in seconds since 1970; `proxies` are the networks whose X-Forwarded-For is believed.
+
+    `counts` are the numbers of answers by operation and status.
+    """
+
+    database: Database
+    keys: Keys
+    server_id: str
+    name: str
+    agents: KnownAgents
+    reports: ReportWriter
+    passwords: Passwords
+    rates: RateLimiter
+    proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    wall: Callable[[], float] = time.time
+    upload_interval: float = 0.0
+    closing: bool = False
+    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def observe(self, operation: str, status: int, seconds: float) -> None:
+        """Counts an answer."""
+        key = (operation, status)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def address_of(self, request: web.Request) -> str:
+        """The address of who asks. What a proxy says of it counts only if the proxy is one of ours."""
+        address = request.remote or "unknown"
+        if not self.proxies or not _within(address, self.proxies):
+            return address
+        forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+        for hop in reversed([part for part in forwarded if part]):
+            address = hop
+            if not _within(hop, self.proxies):
+                break
+        return address if _is_address(address) else "unknown"
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+async def open_services(
+    database: Database, keys: Keys, *, proxies: Sequence[str] = (), rate_factor: float = 1.0
+) -> Services:
+    """The services on a database that is up to date."""
+    async with database.reading() as connection:
+        rows = (await connection.execute(select(server.c.name, server.c.value))).all()
+    facts = {row.name: row.value for row in rows}
+    networks = tuple(ipaddress.ip_network(text) for text in proxies)
+    return Services(
+        database=database,
+        keys=keys,
+        server_id=facts["id"],
+        name=facts["name"],
+        agents=KnownAgents(database),
+        reports=ReportWriter(database),
+        passwords=Passwords(),
+        rates=RateLimiter(rate_factor),
+        proxies=networks,
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(text: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in networks if network.version == address.version)
