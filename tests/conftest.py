@@ -29,6 +29,7 @@ pytest_plugins = (
     "tests.peers.postfix",
     "tests.peers.postgres",
     "tests.peers.embedded",
+    "tests.peers.cloud",
     "tests.packaging.distribution",
 )
 

@@ -52,6 +52,14 @@ Examples:
     metavar="NETWORK",
     help=_("Believe what a proxy here says of its clients' addresses; repeatable."),
 )
+@click.option(
+    "--rates",
+    type=click.FloatRange(0.01, 10_000),
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help=_("Let everybody call so many times as often as usual: many agents behind one address."),
+)
 @click.option("--name", default="OTS server", show_default=True, metavar="TEXT", help=_("What it is called."))
 @json_option
 def run_command(
@@ -62,6 +70,7 @@ def run_command(
     key: str | None,
     processes: int,
     proxy: tuple[str, ...],
+    rates: float,
     name: str,
     as_json: bool,
 ) -> int:
@@ -99,6 +108,7 @@ def run_command(
         cert=cert,
         key=key,
         proxies=proxies,
+        rate_factor=rates,
     )
 
     def ready(places: list[Place], first: FirstAccount | None) -> None:

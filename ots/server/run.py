@@ -43,6 +43,7 @@ class Setup:
     cert: str | None = None
     key: str | None = None
     proxies: tuple[str, ...] = ()
+    rate_factor: float = 1.0
 
     @property
     def url(self) -> str:
@@ -92,7 +93,9 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(alive, ended.set)
-    services = await open_services(open_database(setup.url), keys, proxies=setup.proxies)
+    services = await open_services(
+        open_database(setup.url), keys, proxies=setup.proxies, rate_factor=setup.rate_factor
+    )
     runner = web.AppRunner(
         make_app(services),
         access_log=None,
