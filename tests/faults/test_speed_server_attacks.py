@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.peers.speed_server import served
+from tests.waiting import until
 
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -68,6 +69,13 @@ def closed(client: socket.socket) -> bool:
     return True
 
 
+def held(parent: int) -> int:
+    """Connections of this test's address that the workers still have."""
+    workers = psutil.Process(parent).children()
+    peers = [connection.raddr for worker in workers for connection in worker.net_connections("tcp")]
+    return sum(bool(peer) and peer.ip == f"127.0.0.{_attacker[0]}" for peer in peers)
+
+
 def memory(parent: int) -> int:
     """Bytes that the workers hold for themselves."""
     return sum(child.memory_full_info().uss for child in psutil.Process(parent).children())
@@ -93,26 +101,27 @@ def test_slow_headers_end(server: tuple[tuple[str, int], int]) -> None:
         clients = [stack.enter_context(attack(address, 20)) for _ in range(LIMIT)]
         for client in clients:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        start = time.monotonic()
-        drip = threading.Thread(target=_drip, args=(clients,))
+        start, over = time.monotonic(), threading.Event()
+        drip = threading.Thread(target=_drip, args=(clients, over))
         drip.start()
         try:
             still_served(address)
             assert all(closed(client) for client in clients)
         finally:
+            over.set()
             drip.join()
     assert 1.5 < time.monotonic() - start < 6
 
 
-def _drip(clients: list[socket.socket]) -> None:
+def _drip(clients: list[socket.socket], over: threading.Event) -> None:
+    """A byte to each of them, five times a second."""
     living = list(clients)
-    while living:
+    while living and not over.wait(0.2):
         for client in list(living):
             try:
                 client.sendall(b"X")
             except OSError:
                 living.remove(client)
-        time.sleep(0.2)
 
 
 def test_huge_headers_are_refused_and_not_kept(server: tuple[tuple[str, int], int]) -> None:
@@ -184,9 +193,9 @@ def test_a_body_that_nobody_wants_is_neither_read_nor_kept(server: tuple[tuple[s
         assert all(closed(client) for client in clients)
 
 
-def test_a_stalled_upload_and_an_unread_download_end(server: tuple[tuple[str, int], int]) -> None:
+async def test_a_stalled_upload_and_an_unread_download_end(server: tuple[tuple[str, int], int]) -> None:
     """Both after the three seconds that a transfer may last; all of a client's visits are one place."""
-    address, _ = server
+    address, parent = server
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(attack(address)) for _ in range(LIMIT)]
@@ -196,7 +205,9 @@ def test_a_stalled_upload_and_an_unread_download_end(server: tuple[tuple[str, in
             else:
                 client.sendall(b"POST /speed/up HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nabc")
         still_served(address)
-        time.sleep(max(0.0, start + 3.2 - time.monotonic()))
+        assert held(parent) == LIMIT
+        await until(lambda: not held(parent))
+        assert time.monotonic() - start > 2.9
         assert all(closed(client) for client in clients)
 
 
