@@ -118,14 +118,25 @@ def _rows(settings: Settings) -> list[dict[str, Any]]:
         if isinstance(value, dict):
             values |= {f"{name}.{key}": entry for key, entry in value.items()}
         else:
-            values[name] = str(value) if isinstance(value, Path) else value
+            values[name] = _plain(value)
     return [{"name": name, "value": value, "origin": settings.origin(name)} for name, value in values.items()]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(name: str, value: object) -> str:
     """A value as a settings file would state it."""
-    if value is None:
+    if value is None or value == []:
         return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value)
     return render(value, _DIMENSIONS[name]) if isinstance(value, float) else str(value)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ots.config.layers import SettingsError, Stated, parse
-from ots.config.values import listed, load, names
+from ots.config.values import OPEN_SECTIONS, listed, load, names
 from ots.config.whole_file import write_whole
 
 
@@ -15,10 +15,10 @@ def change(path: Path, name: str, value: str | None) -> None:
     was written.
     """
     section, _, part = name.partition(".")
-    if name not in names() and not (section == "vars" and part):
+    if name not in names() and not (section in OPEN_SECTIONS and part):
         raise SettingsError(f"there is no setting {name!r}", f"There are: {listed()}.")
-    if section == "vars" and not part:
-        raise SettingsError("vars is a section", "Name one variable: vars.NAME.")
+    if section in OPEN_SECTIONS and not part:
+        raise SettingsError(f"{section} is a section", f"Name one of its values: {section}.NAME.")
     try:
         before = path.read_text("utf-8")
     except FileNotFoundError:

@@ -25,7 +25,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Which variable of the environment sets which setting."""
 
-SECTIONS = frozenset({"job", "retention", "vars"})
+SECTIONS = frozenset({"job", "retention", "license", "features", "vars"})
 _MAX_BYTES = 256 * 1024
 
 

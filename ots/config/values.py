@@ -17,6 +17,9 @@ from ots.units import Dimension, UnitError, parse
 
 _DEFAULT = "default"
 
+OPEN_SECTIONS = frozenset({"features", "vars"})
+"""Sections whose names are the user's."""
+
 
 def _quantity(dimension: Dimension) -> BeforeValidator:
     def convert(value: object) -> object:
@@ -63,6 +66,29 @@ class Retention(_Section):
     ] = None
 
 
+def _switch(value: object) -> object:
+    """`on` and `off`, as people write a switch."""
+    return {"on": True, "off": False, "true": True, "false": False}.get(str(value).lower(), value)
+
+
+def _keys(value: object) -> object:
+    """`ots config set` gives one text."""
+    return [key for key in value.replace(",", " ").split() if key] if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+
+
+class License(_Section):
+    """Whose licences count."""
+
+    issuers: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_keys),
+        Field(description="Public keys of issuers, beside those that enrolment brought."),
+    ] = ()
+
+
 class Settings(_Section):
     """All settings. `origin` says where a value came from."""
 
@@ -77,6 +103,10 @@ class Settings(_Section):
     ] = None
     job: JobDefaults = JobDefaults()
     retention: Retention = Retention()
+    license: License = License()
+    features: Annotated[
+        dict[str, Switch], Field(description="Functions that are switched off here, such as ftp_upload: off.")
+    ] = {}
     vars: Annotated[dict[str, str], Field(description="Variables of cases.")] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -136,8 +166,8 @@ def names() -> dict[str, str]:
 
 
 def listed() -> str:
-    """All that can be asked for or set, in one line; `vars` is open."""
-    return ", ".join(f"{name}.NAME" if name == "vars" else name for name in names())
+    """All that can be asked for or set, in one line."""
+    return ", ".join(f"{name}.NAME" if name in OPEN_SECTIONS else name for name in names())
 
 
 def _variable(value: object) -> object:

@@ -32,11 +32,12 @@ class PlannedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will happen. `estimate` is for one cycle."""
+    """What will happen, and with which rights. `estimate` is for one cycle."""
 
     case: Case
     blocks: tuple[PlannedBlock, ...]
     estimate: Estimate
+    entitlement: Entitlement
 
     @property
     def steps(self) -> list[PlannedStep]:
@@ -44,14 +45,18 @@ class Plan:
 
 
 def plan(case: Case, entitlement: Entitlement) -> Plan:
-    """Places every step; a step with `during` joins the block of the step that it accompanies."""
+    """Places every step; a step with `during` joins the block of the step that it accompanies.
+
+    Where the precheck may not run, no step may: each would rest on a check that wasn't made.
+    """
+    before = None if case.precheck is None else _refused(case.precheck.kind.kind, entitlement)
     blocks: list[list[PlannedStep]] = []
     home: dict[str, list[PlannedStep]] = {}
     position = 0
     for steps in _groups(case):
         members: list[PlannedStep] = []
         for step in steps:
-            planned = _place(step, position, entitlement)
+            planned = _place(step, position, before or _refused(step.kind.kind, entitlement))
             position += 1
             room = home.get(step.during, members) if step.during is not None else members
             room.append(planned)
@@ -60,7 +65,9 @@ def plan(case: Case, entitlement: Entitlement) -> Plan:
         if members:
             blocks.append(members)
     planned_blocks = tuple(PlannedBlock(tuple(members)) for members in blocks)
-    return Plan(case, planned_blocks, _total([_together(block.steps) for block in planned_blocks]))
+    return Plan(
+        case, planned_blocks, _total([_together(block.steps) for block in planned_blocks]), entitlement
+    )
 
 
 def _groups(case: Case) -> list[tuple[Step, ...]]:
@@ -72,20 +79,24 @@ def _groups(case: Case) -> list[tuple[Step, ...]]:
     ]
 
 
-def _place(step: Step, position: int, entitlement: Entitlement) -> PlannedStep:
+def _place(step: Step, position: int, refused: Error | None) -> PlannedStep:
     probe = cast(Probe, step.kind)
-    feature = f"probe:{probe.kind}"
+    return PlannedStep(position, step, probe, _estimate(step, probe), refused)
+
+
+def _refused(kind: str, entitlement: Entitlement) -> Error | None:
+    """What keeps a kind from running here; None if it may."""
+    feature = f"probe:{kind}"
     refusal = entitlement.refusal(feature)
-    error = None
-    if refusal is not None:
-        error = Error(
-            class_="license",
-            phase="license",
-            code=feature,
-            message=f"the licence tier {refusal.tier} does not cover {probe.kind}",
-            remedy=f"the tier {refusal.allowed_by} does: ots license why {feature}",
-        )
-    return PlannedStep(position, step, probe, _estimate(step, probe), error)
+    if refusal is None:
+        return None
+    if refusal.layer == "settings":
+        message = f"{kind} is switched off in the settings ({refusal.place})"
+        remedy = f"ots license why {feature}"
+    else:
+        message = f"the licence tier {refusal.tier} does not cover {kind}"
+        remedy = f"the tier {refusal.allowed_by} does: ots license why {feature}"
+    return Error(class_="license", phase="license", code=feature, message=message, remedy=remedy)
 
 
 def _estimate(step: Step, probe: Probe) -> Estimate:

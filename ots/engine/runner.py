@@ -293,7 +293,7 @@ class Runner:
     async def _precheck(self) -> None:
         """Tries until it works or its time is over; with `on_fail: wait`, until the run itself is stopped."""
         spec = self._plan.case.precheck
-        if spec is None:
+        if spec is None or all(planned.refusal for planned in self._plan.steps):
             return
         deadline = self._env.clock.monotonic() + spec.wait
         while True:

@@ -25,6 +25,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from ots.license.types import LICENCE, WISH
+
+__all__ = ["LICENCE", "WISH"]
+
 SIGNATURE_HEADER = "OTS-Report-Signature"
 
 RECEIPT = "ots-receipt+jws"
@@ -32,12 +36,6 @@ RECEIPT = "ots-receipt+jws"
 
 REPORT = "ots-report+jws"
 """Statement type of the agent's signature on a report: fields of `ReportClaim`."""
-
-LICENCE = "ots-licence+jws"
-"""Statement type of a licence."""
-
-WISH = "ots-licence-request+jws"
-"""Statement type of a licence request that travels as a file: fields of `LicenceWish` and `agent_id`."""
 
 AgentStatus = Literal["pending", "active", "suspended", "revoked"]
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ots.clock import Clock, SystemClock, rfc3339
 from ots.config import Settings
@@ -81,6 +82,7 @@ def execute(
             )
         )
         _take_late_notes(report, settings)
+        report.agent["licence"]["state_at_end"] = plan.entitlement.record(clock.wall())["state"]
         sink.finish(report)
     _keep_within_limits(store, settings, clock)
     return Result(report, sink.failure)
@@ -113,7 +115,7 @@ def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Rep
         seq=0,
         revision=1,
         verdict="skipped",
-        agent=settings.agent(),
+        agent={**settings.agent(), "licence": _licence(plan, wall)},
         job=job_of_run(settings, options.job),
         case=CaseRef(id=case.id, version=case.version, sha256=case.sha256, title=dict(case.title)),
         tags={**case.tags, **options.tags},
@@ -133,3 +135,10 @@ def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Rep
         steps=[],
         scores=[],
     )
+
+
+def _licence(plan: Plan, wall: float) -> dict[str, Any]:
+    """The licence under which the run starts; how it stands at the end is still to come."""
+    record = plan.entitlement.record(wall)
+    state = record.pop("state")
+    return {**record, "state_at_start": state, "state_at_end": None}

@@ -12,12 +12,12 @@ from typing import Any
 from ots.config import settings
 from ots.config.place import case_folders
 from ots.engine.planner import Plan, plan
-from ots.license.policy import Everything
 from ots.netio.attachment.snapshot import is_this_machine
 from ots.probe import NetworkParams, Probe
 from ots.registry import kinds
 from ots.schema.case import Step
 from ots.schema.load import case_of_probe, load_case
+from ots.session.rights import present_rights
 from ots.session.target_lists import OwnLists
 
 _MAX_CASE_BYTES = 1_000_000
@@ -31,13 +31,13 @@ def prepare(name: str, variables: Mapping[str, str]) -> Plan:
     """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
     text, source = read_case(name)
     case = load_case(text, source, kinds(), merged_variables(variables), OwnLists())
-    return _through(settings().interface, _with_servers(plan(case, Everything())))
+    return _through(settings().interface, _with_servers(plan(case, present_rights())))
 
 
 def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
     """The plan of one probe run straight from the command line; raises CaseError."""
     case = case_of_probe(probe, targets, params, lists=OwnLists(), **more)
-    return _through(settings().interface, _with_servers(plan(case, Everything())))
+    return _through(settings().interface, _with_servers(plan(case, present_rights())))
 
 
 def _with_servers(planned: Plan) -> Plan:

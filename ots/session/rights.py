@@ -1,0 +1,68 @@
+"""What this installation may do: its switches, its licences, and whom they are for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ots.config import Settings, SettingsError, settings
+from ots.license.entitlement import Rights
+from ots.license.tiers import FEATURES
+from ots.registry import kinds
+from ots.reports.format import NAMES
+from ots.store.licence_files import any_licence
+
+if TYPE_CHECKING:
+    from ots.license.installed import Standings
+    from ots.store.licences import Licences
+
+
+def present_rights() -> Rights:
+    """The rights at this moment: each run asks anew. Raises SettingsError for a switch of nothing known."""
+    stated = settings()
+    return Rights(switched_off(stated), lambda: _standings(stated))
+
+
+def licences(stated: Settings) -> Licences:
+    """The licences of this installation; to read them loads the cryptography."""
+    from ots.license.state import Holder
+    from ots.store.licences import Licences
+
+    return Licences(stated.data_dir, Holder(stated.agent_id), stated.license.issuers)
+
+
+def switched_off(stated: Settings) -> dict[str, str]:
+    """The features that the settings switch off, and where they say so."""
+    found: dict[str, str] = {}
+    for name, on in stated.features.items():
+        origin = stated.origin(f"features.{name}")
+        feature = feature_name(name)
+        if feature is None:
+            from ots.strictyaml import suggest
+
+            message = f"{origin}: features.{name}: there is no such function"
+            raise SettingsError(message + suggest(name, functions()), "`ots license features` shows them.")
+        if not on:
+            found[feature] = origin
+    return found
+
+
+def feature_name(name: str) -> str | None:
+    """The feature that a person means: a kind by its name alone, any other as it is; None if unknown."""
+    if name in functions():
+        return name
+    kind = name.removeprefix("probe:").replace("-", "_")
+    return f"probe:{kind}" if kind in kinds() else None
+
+
+def functions() -> list[str]:
+    """Every feature that there is on this machine."""
+    return [
+        *(f"probe:{kind}" for kind in kinds()),
+        *(f"export:{name}" for name in NAMES),
+        *(feature.name for feature in FEATURES if "*" not in feature.name),
+    ]
+
+
+def _standings(stated: Settings) -> Standings | None:
+    return licences(stated).standings(time.time()) if any_licence(stated.data_dir) else None
