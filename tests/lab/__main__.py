@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import delays, emulation, goodput, tapped, udp, under_load
+from tests.lab import delays, emulation, goodput, speed_clients, tapped, udp, under_load
 from tests.lab.page import line, page
 from tests.lab.row import Row, Section
 
@@ -25,7 +25,9 @@ SECTIONS: dict[str, Section] = {
     "variations": delays.variations,
     "udp_echo": udp.udp_echo,
     "goodput": goodput.goodput,
+    "pausing": goodput.pausing,
     "asymmetric": goodput.asymmetric,
+    "speed_clients": speed_clients.speed_clients,
     "under_load": under_load.under_load,
 }
 

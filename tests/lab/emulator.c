@@ -7,7 +7,8 @@
  *
  * usage: emulator NAMESPACE DEVICE NAMESPACE DEVICE LOG SEED  then for each direction
  *        RATE(bit/s, 0: none) QUEUE(bytes) DELAY(ns) JITTER(ns) LOSS REORDER(probability) HOLD(ns) DUPLICATE
- * Log: direction,arrived_ns,left_ns,fate,bytes,protocol,icmp_type,icmp_id,icmp_sequence
+ * Log: direction,arrived_ns,left_ns,fate,bytes,protocol,icmp_type,icmp_id,icmp_sequence,tcp_ports,tcp_sequence,
+ *      tcp_payload(bytes)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -139,18 +140,29 @@ static struct packet pop(struct direction *d)
     return top;
 }
 
+static uint32_t word(const uint8_t *data)
+{
+    return (uint32_t)data[0] << 24 | data[1] << 16 | data[2] << 8 | data[3];
+}
+
 static void note(int which, int64_t arrived, int64_t left, const char *fate, const uint8_t *data, int length)
 {
     int v6 = data[0] >> 4 == 6;
     int protocol = v6 ? data[6] : data[9], header = v6 ? 40 : (data[0] & 15) * 4;
-    int type = -1, id = 0, sequence = 0;
+    int type = -1, id = 0, sequence = 0, payload = 0;
+    uint32_t ports = 0, at = 0;
     if ((protocol == 1 || protocol == 58) && length >= header + 8) {
         type = data[header];
         id = data[header + 4] << 8 | data[header + 5];
         sequence = data[header + 6] << 8 | data[header + 7];
     }
-    fprintf(book, "%d,%" PRId64 ",%" PRId64 ",%s,%d,%d,%d,%d,%d\n", which, arrived, left, fate, length, protocol,
-            type, id, sequence);
+    if (protocol == 6 && length >= header + 20) {
+        ports = word(data + header);
+        at = word(data + header + 4);
+        payload = length - header - (data[header + 12] >> 4) * 4;
+    }
+    fprintf(book, "%d,%" PRId64 ",%" PRId64 ",%s,%d,%d,%d,%d,%d,%" PRIu32 ",%" PRIu32 ",%d\n", which, arrived, left,
+            fate, length, protocol, type, id, sequence, ports, at, payload);
 }
 
 /* What kernels say to each other by themselves: to IPv6 groups. It passes and is in no book. */

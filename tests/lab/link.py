@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,10 @@ from bench.netns import do, pair
 _SOURCE = Path(__file__).with_name("emulator.c")
 _BUILD = Path(__file__).parents[2] / "build" / "lab"
 _NUMBERS = itertools.count()
+_AHEAD = -15
+CONGESTION_CONTROL = "cubic"
+"""Linux's own default."""
+
 UP, DOWN = 0, 1
 """Directions as books and logs number them: from the near end to the far one, and back."""
 
@@ -40,6 +44,9 @@ class Fate(NamedTuple):
     icmp_type: int
     icmp_id: int
     icmp_sequence: int
+    tcp_ports: int
+    tcp_sequence: int
+    tcp_payload: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,21 @@ class Ends:
     far: str
     near_address: str
     far_address: str
+    ahead: bool = field(default=False, kw_only=True)
+    """Programs at both ends run before others of this machine."""
 
     @property
     def prefix(self) -> tuple[str, ...]:
         """What a command is put behind to run at the near end."""
-        return ("ip", "netns", "exec", self.near)
+        return (*self._priority, "ip", "netns", "exec", self.near)
 
     @property
     def far_prefix(self) -> tuple[str, ...]:
-        return ("ip", "netns", "exec", self.far)
+        return (*self._priority, "ip", "netns", "exec", self.far)
+
+    @property
+    def _priority(self) -> tuple[str, ...]:
+        return ("nice", "-n", str(_AHEAD)) if self.ahead else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +118,13 @@ def link(
     duplicate: float = 0.0,
     queue: int = 1 << 20,
     seed: int = 1,
+    congestion_control: str = CONGESTION_CONTROL,
 ) -> Iterator[EmulatedLink]:
     """An emulated link. Rates in bit/s of IP packets (0: none) each way; the rest is the same both ways.
 
     `delay` seconds one way, plus uniformly 0 to `jitter`; probabilities of `loss`, of being held back for
-    `hold` seconds (`reorder`) and of coming twice (`duplicate`); `queue` bytes before the rate.
+    `hold` seconds (`reorder`) and of coming twice (`duplicate`); `queue` bytes before the rate; how TCP
+    at both ends keeps from flooding it.
     """
     number = next(_NUMBERS)
     names = [f"ots-lab-{os.getpid()}-{number}-{end}" for end in ("near", "far")]
@@ -136,6 +151,7 @@ def link(
         for name, own, other in zip(names, addresses, reversed(addresses), strict=True):
             do("ip", "-n", name, "address", "add", own, "peer", other, "dev", "line")
             do("ip", "-n", name, "link", "set", "line", "mtu", "1500", "txqueuelen", "10000", "up")
+            _route(name, "line", own, other, congestion_control)
         yield EmulatedLink(names[0], names[1], addresses[0], addresses[1], process, folder / "log")
 
 
@@ -145,6 +161,9 @@ def wire(*, rate_down: float, rate_up: float, queue: float = 0.05) -> Iterator[E
     number = next(_NUMBERS)
     names = [f"ots-lab-{os.getpid()}-{number}-{end}" for end in ("near", "far")]
     with pair(names[0], names[1], "10.78.0") as made:
+        addresses = (made.near_address, made.far_address)
+        for name, own, other in zip(names, addresses, reversed(addresses), strict=True):
+            _route(name, "wire", own, other, CONGESTION_CONTROL)
         for run, rate in ((made.near, rate_up), (made.far, rate_down)):
             burst = max(16_000, int(rate / 8 * 2e-3))
             limit = int(rate / 8 * queue) + burst
@@ -153,6 +172,12 @@ def wire(*, rate_down: float, rate_up: float, queue: float = 0.05) -> Iterator[E
                 *("burst", str(burst), "limit", str(limit)),
             )
         yield Ends(names[0], names[1], made.near_address, made.far_address)
+
+
+def _route(namespace: str, device: str, own: str, other: str, congestion_control: str) -> None:
+    """The way to the other end, with TCP's congestion control: else it is whatever this machine prefers."""
+    way = ("route", "replace", f"{other}/32", "dev", device, "src", own, "congctl", congestion_control)
+    do("ip", "-n", namespace, *way)
 
 
 def emulator() -> Path:

@@ -216,6 +216,9 @@ def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Head
         speed_method="steady_mean",
         warmup=rule.name if found is None else found.warmup,
         warmup_seconds=None if found is None else round(found.warmup_seconds, 6),
+        window_start_timestamp=(
+            None if found is None else rfc3339(found.window.start + wall_offset(ctx.clock))
+        ),
         window_seconds=None if found is None else round(found.window.seconds, 6),
         steady=None if found is None else found.steady,
         stop_reason=BUDGET_STOP if watch.out_of_budget else watch.stop_reason,
