@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import http.cookies
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,59 @@ class HandAgent:
         ) as response:
             text = await response.read()
             return response.status, json.loads(text) if text else None
+
+
+@dataclass
+class Visitor:
+    """A person's browser, as far as the interface knows one: a cookie jar and the page's token."""
+
+    url: str
+    session: aiohttp.ClientSession
+    csrf: str = ""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def at(cls, url: str) -> AsyncIterator[Visitor]:
+        # The jar refuses cookies of bare addresses unless it is told not to.
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            yield cls(url, session)
+
+    async def log_in(self, name: str, password: str) -> tuple[int, Any]:
+        status, answer = await self.send("POST", "/api/v1/session", {"name": name, "password": password})
+        self.csrf = answer.get("csrf") or ""
+        return status, answer
+
+    def cookies(self) -> dict[str, http.cookies.Morsel[str]]:
+        """What the server set, with its flags."""
+        return {cookie.key: cookie for cookie in self.session.cookie_jar}
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        return await self.send("GET", path)
+
+    async def send(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        changing = {} if method == "GET" else {"X-CSRF-Token": self.csrf}
+        async with self.session.request(
+            method, f"{self.url}{path}", json=body, headers={**changing, **(headers or {})}
+        ) as response:
+            text = await response.read()
+            return response.status, json.loads(text) if text else None
+
+
+ADMIN_PASSWORD = "correct horse battery"
+
+
+@contextlib.asynccontextmanager
+async def administrator(cloud: CloudServer) -> AsyncIterator[Visitor]:
+    """The server's first account, logged in; its one-time password is changed at the first time."""
+    assert cloud.first is not None
+    async with Visitor.at(cloud.url) as visitor:
+        if (await visitor.log_in(cloud.first["name"], ADMIN_PASSWORD))[0] != 200:
+            status, me = await visitor.log_in(cloud.first["name"], cloud.first["password"])
+            assert status == 200 and me["must_change_password"], me
+            status, problem = await visitor.get("/api/v1/agents")
+            assert (status, problem["code"]) == (403, "password-must-change")
+            change = {"present": cloud.first["password"], "new": ADMIN_PASSWORD}
+            assert (await visitor.send("PUT", "/api/v1/session/password", change))[0] == 204
+        yield visitor

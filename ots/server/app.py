@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from ots.server.api.dispatch import handler_of
+from ots.server.api.document import openapi
 from ots.server.api.operation import PATH_PARAMETERS, Operation
 from ots.server.api.problems import Refused, problem_response
 from ots.server.database.database import DatabaseAway
-from ots.server.identity import agent_operations, enrolment
+from ots.server.identity import agent_administration, agent_operations, enrolment, login_operations
 from ots.server.reports import intake
 from ots.server.services import SERVICES, Services
 
 OPERATIONS: tuple[Operation, ...] = (
+    *login_operations.OPERATIONS,
     *enrolment.OPERATIONS,
+    *agent_administration.OPERATIONS,
     *agent_operations.OPERATIONS,
     *intake.OPERATIONS,
 )
@@ -40,6 +43,7 @@ def make_app(services: Services) -> web.Application:
         resource = app.router.add_resource(_pattern(path))
         for operation in operations:
             resource.add_route(operation.method, handler_of(operation))
+    app.router.add_get("/api/v1/openapi.json", _document)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     return app
@@ -72,6 +76,11 @@ async def _answer_unknown_paths(request: web.Request, handler: _Handler) -> web.
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+
+
+async def _document(_request: web.Request) -> web.Response:
+    """The interface's description, which anybody may read."""
+    return web.json_response(openapi(OPERATIONS))
 
 
 async def _alive(_request: web.Request) -> web.Response:

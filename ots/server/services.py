@@ -85,6 +85,13 @@ class Services:
                 break
         return address if _is_address(address) else "unknown"
 
+    def is_secure(self, request: web.Request) -> bool:
+        """Whether the client speaks HTTPS, with us or with a proxy of ours."""
+        if request.secure:
+            return True
+        trusted = bool(self.proxies) and _within(request.remote or "", self.proxies)
+        return trusted and request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+
 
 SERVICES = web.AppKey("services", Services)
 

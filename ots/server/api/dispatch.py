@@ -97,6 +97,8 @@ def _read_query(operation: Operation, request: web.Request) -> Any:
         if given:
             raise Refused("invalid-request", f"no query is taken here: {next(iter(given))[:60]!r}")
         return None
+    if any("\x00" in value for value in given.values()):
+        raise Refused("invalid-request", "a query may not hold NUL")
     if len(set(given)) != len(given):
         raise Refused("invalid-request", "a name comes twice in the query")
     try:
@@ -115,8 +117,11 @@ def _read_body(operation: Operation, request: web.Request, packed: bytes) -> Any
         return unpacked(request, packed, takes.limit)
     if request.content_type != "application/json":
         raise Refused("unsupported-media", "taken here: application/json")
+    document = unpacked(request, packed, JSON_LIMIT)
+    if rb"\u0000" in document:
+        raise Refused("invalid-body", "a text may not hold NUL")
     try:
-        return msgspec.json.decode(unpacked(request, packed, JSON_LIMIT), type=takes)
+        return msgspec.json.decode(document, type=takes)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refused("invalid-body", str(error)) from None
     except UnicodeDecodeError:
