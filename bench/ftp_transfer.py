@@ -123,7 +123,8 @@ def _up(server: VSFTPD, data: Path) -> Contest:
 
 
 def _lftp(server: VSFTPD, command: str, big: str, empty: str, size: int) -> Reading:
-    taken = [
+    """The empty file first: put over the big one, it would be timed with the server's freeing of that."""
+    idle, busy = (
         run(
             [
                 "lftp",
@@ -134,6 +135,6 @@ def _lftp(server: VSFTPD, command: str, big: str, empty: str, size: int) -> Read
                 "127.0.0.1",
             ]
         )
-        for file in (big, empty)
-    ]
-    return reading(size, taken[0].seconds - taken[1].seconds, taken[0].cpu)
+        for file in (empty, big)
+    )
+    return reading(size, busy.seconds - idle.seconds, busy.cpu)

@@ -19,7 +19,7 @@ from ots.netio.transfer.acknowledged import Acknowledged
 from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
 from ots.netio.transfer.outflow import Outflow
-from ots.netio.transfer.payload import SMALLEST, PieceSize, RandomPage
+from ots.netio.transfer.payload import SMALLEST, Piece, PieceSize, RandomPage
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20
@@ -77,7 +77,7 @@ class Sending:
             if self._chunked:
                 self.framing += len(_chunk_size(piece)) + len(_CRLF)
             before = self._clock.monotonic()
-            yield piece
+            yield piece.view
             size.adapt(self._seen() - before)
             # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
             await asyncio.sleep(0)
@@ -95,7 +95,7 @@ class Sending:
     def _before_last(self) -> bool:
         return not self._cut() and (self._share is None or self.handed < self._share - SMALLEST)
 
-    def _piece(self, size: PieceSize, spare: int = 0) -> memoryview:
+    def _piece(self, size: PieceSize, spare: int = 0) -> Piece:
         left = size.bytes if self._share is None else min(size.bytes, self._share - spare - self.handed)
         return self._page.piece(left)
 
@@ -112,17 +112,17 @@ class Sending:
         wire = self._client.wire
         if wire is None:
             return
-        with socket.socket(fileno=socket.dup(wire)) as sock:
+        with self._page.file() as file, socket.socket(fileno=socket.dup(wire)) as sock:
+            out = Outflow(sock, file)
             try:
-                await aside(lambda: self._write(sock, size), lambda: wake(sock, socket.SHUT_RDWR))
+                await aside(lambda: self._write(out, size), lambda: wake(sock, socket.SHUT_RDWR))
             except OSError as error:
                 # What the peer has to say of it, aiohttp hears: an answer, or the end.
                 self._client.broke(error)
                 await asyncio.get_running_loop().create_future()
 
-    def _write(self, sock: socket.socket, size: PieceSize) -> None:
+    def _write(self, out: Outflow, size: PieceSize) -> None:
         """All but the last, in a thread."""
-        out = Outflow(sock)
         while self._before_last:
             piece = self._piece(size, SMALLEST)
             before = self._clock.monotonic()
@@ -159,7 +159,7 @@ class Sending:
         self._acknowledged.begin(self._client.connection)
 
 
-def _chunk_size(piece: memoryview) -> bytes:
+def _chunk_size(piece: Piece) -> bytes:
     return b"%x\r\n" % len(piece)
 
 
