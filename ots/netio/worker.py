@@ -5,10 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
 _TICK = 0.1
+
+
+async def side_by_side(runs: Sequence[Coroutine[None, None, None]]) -> None:
+    """Runs all; when one fails, the others are cancelled and tidied up before its failure is raised."""
+    tasks = [asyncio.ensure_future(run) for run in runs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -107,3 +108,25 @@ def test_cut_short_it_reports_what_it_knows(pair: Lab) -> None:
     assert result.attempt()["method"]["in_flight"] > 0
     assert result.document["sockets_left"] == 0
     assert result.document["threads_left"] == 0
+
+
+@pytest.mark.parametrize("user", [None, 65534], ids=["raw", "datagram"])
+def test_a_large_one_in_several_threads(pair: Lab, user: int | None) -> None:
+    """Both families, as fast as it goes, of which seven answer; and cut short: no thread or socket stays."""
+    pair.sysctl("near", "net.ipv4.ping_group_range", "0 2147483647")
+    pair.run("near", "ip", "-6", "route", "add", "local", "fd61::/114", "dev", "lo")
+    fast = {"timeout": 0.5, "interval": 0.01, "sweep_count": 1, "sweep_rate": 1_000_000}
+    networks = ["10.60.0.0/18", "fd61::/114"]
+    result = pair.ping("near", networks, user=user, params=fast)
+    assert up(result, "10.60.0.0/18") == [f"10.60.0.{last}" for last in LIVE]
+    assert result.metric("sweep_hosts_up", target="fd61::/114")["stats"]["value"] == 16_383
+    threads = min(4, len(os.sched_getaffinity(0)))
+    method = result.attempt("fd61::/114")["method"]
+    assert (method["threads"], method["socket"]) == (threads, "datagram" if user else "raw")
+    assert method["timestamp_source"] == "kernel_rx"
+    slow = {**fast, "sweep_count": 100, "sweep_rate": 50_000}
+    short = pair.ping("near", networks, user=user, cancel_after=0.7, params=slow)
+    assert short.attempt("fd61::/114")["method"]["threads"] == threads
+    scanned = short.metric("sweep_hosts_scanned", target="10.60.0.0/18")["stats"]["value"]
+    assert 0 < scanned < 16_382
+    assert (short.document["sockets_left"], short.document["threads_left"]) == (0, 0)

@@ -8,6 +8,8 @@ reads its clock around the system calls, ots takes the kernel's stamps and is th
 from __future__ import annotations
 
 import asyncio
+import bisect
+import os
 import re
 import statistics
 import subprocess
@@ -198,7 +200,7 @@ async def test_warm_up_and_segments() -> None:
 
 async def test_a_long_run_is_counted_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the requests that a step keeps, figures are of all of them and the series holds a sample."""
-    monkeypatch.setattr("ots.probes.ping._KEPT", 20)
+    monkeypatch.setattr("ots.probes._ping_hosts._KEPT", 20)
     recording = await record(Ping(), ["127.0.0.1", "127.0.0.2"], {**QUICK, "count": 37, "warmup": 3})
     for attempt in recording.attempts:
         assert len(attempt.samples("ping_rtt_seconds")) == 9
@@ -217,7 +219,7 @@ async def test_a_long_run_is_counted_on_the_way(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_long_run_that_is_cancelled_has_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancelled halfway, a counted run publishes the requests that were settled until then."""
-    monkeypatch.setattr("ots.probes.ping._KEPT", 10)
+    monkeypatch.setattr("ots.probes._ping_hosts._KEPT", 10)
     recording = await record(Ping(), "127.0.0.1", {**QUICK, "count": 1000}, cancel_after=0.3)
     sent = recording.metric("ping_requests_sent").stats["value"]
     assert isinstance(sent, int | float) and 5 <= sent < 100
@@ -248,6 +250,28 @@ async def test_a_wide_sweep_finds_every_host() -> None:
     assert recording.metric("sweep_hosts_up").stats["value"] == 65_534
     (table,) = recording.artifacts.values()
     assert table.count(b",up,") == 65_534
+    method = recording.attempts[0].method
+    assert method["threads"] == min(4, len(os.sched_getaffinity(0)))
+    assert (method["timestamp_source"], method["duplicates"]) == ("kernel_rx", 0)
+
+
+async def test_all_threads_of_a_sweep_together_keep_to_the_rate() -> None:
+    """In every twentieth of a second no more leaves than the rate allows, and what a delay may bring."""
+    rate = 50_000
+    params = {"interval": 0.01, "timeout": 2.0, "sweep_count": 1, "sweep_rate": rate}
+    recording = await record(Ping(), "127.0.0.0/18", params)
+    (attempt,) = recording.attempts
+    assert attempt.method["threads"] == min(4, len(os.sched_getaffinity(0)))
+    left = sorted(
+        sample.t
+        for (key, _), samples in attempt.series.items()
+        if key == "sweep_rtt_seconds"
+        for sample in samples
+    )
+    assert len(left) == 16_382
+    busiest = max(bisect.bisect_left(left, at + 0.05) - place for place, at in enumerate(left))
+    assert busiest <= rate * (0.05 + 0.02) + 128 * min(4, len(os.sched_getaffinity(0)))
+    assert left[-1] - left[0] >= 16_381 / rate - 0.025
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from ots.model.metric import Metric
 from ots.model.outcome import ErrorClass, outcome_of
 from ots.probe import AttemptData, Failed, Sample
-from ots.probes.ping import Ping, PingParams
+from ots.probes._ping_params import PingParams
+from ots.probes.ping import Ping
 
 RTT, LOSS, SWEEP = "ping_rtt_seconds", "ping_packet_loss_ratio", "sweep_rtt_seconds"
 Values = Sequence[float | str]

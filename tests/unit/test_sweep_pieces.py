@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import math
+import os
 import socket
 from array import array
 
@@ -12,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ots.netio.icmp import mmsg
+from ots.netio.icmp.ledger import Ledger
 from ots.netio.icmp.members import Members, count
 from ots.netio.icmp.mmsg import BATCH, Inbox, Outbox
 from ots.netio.icmp.packet import EchoCodec
-from ots.netio.icmp.sockets import Options, open_socket
+from ots.netio.icmp.sockets import ICMPSocket, Options, open_socket
 from ots.netio.icmp.stream import Refusal, Stream
+from ots.netio.icmp.sweep import _share, shards
 from ots.netio.icmp.swept import Host, Swept
 from ots.probe import Failed
 
@@ -63,6 +67,7 @@ def test_a_batch_goes_out_and_comes_back(calls: str, network: str, monkeypatch: 
     asked = min(len(members), 100)
     codec = EchoCodec(members.family, 56)
     with open_socket(members.family, "auto", Options(), send_stamps=False) as sock:
+        sock.hear_only(codec.identifier)
         outbox = Outbox(codec, checksum=sock.ip_header)
         inbox = Inbox(members.family, ip_header=sock.ip_header)
         outbox.aim(members.prefix, members.scope)
@@ -117,3 +122,127 @@ def test_how_long_a_sweep_took() -> None:
     assert swept.duration(1.0) == pytest.approx(1.1)
     swept.rtts[0] = swept.rtts[1] = 0.2
     assert swept.duration(1.0) == pytest.approx(0.3)
+
+
+def asked(sock: ICMPSocket, members: Members, codec: EchoCodec, count: int) -> Inbox:
+    """An inbox with the replies to `count` requests to the first members, numbered from 7 on."""
+    sock.hear_only(codec.identifier)
+    outbox = Outbox(codec, checksum=sock.ip_header)
+    inbox = Inbox(members.family, ip_header=sock.ip_header)
+    outbox.aim(members.prefix, members.scope)
+    outbox.write(7, members.low, count)
+    assert outbox.send(sock.socket, 0, count) == count
+    sock.socket.settimeout(5)
+    sock.socket.recv(1, socket.MSG_PEEK)
+    sock.socket.setblocking(False)
+    assert inbox.receive(sock.socket) == count
+    return inbox
+
+
+def test_replies_in_a_row_are_told_from_any_others() -> None:
+    """A row is one; with any byte of any packet changed that tells whose answer it is, it is none."""
+    members = Members(ipaddress.ip_network("127.0.3.0/24"))
+    codec = EchoCodec("4", 56)
+    with open_socket("4", "auto", Options(), send_stamps=False) as sock:
+        inbox = asked(sock, members, codec, 20)
+        at = mmsg._NAME + mmsg._CONTROL + (20 if sock.ip_header else 0)
+        telling = [*range(4, 8), *range(mmsg._TIME - 8, mmsg._TIME), at, at + 1, *range(at + 4, at + 24)]
+        assert inbox.rises(20, 7, members.low)
+        assert not inbox.rises(20, 8, members.low)
+        assert not inbox.rises(20, 7, members.low + 1)
+        for place in (1, 13, 19):
+            for byte in telling:
+                inbox._block[place * mmsg._RECORD + byte] ^= 0x10
+                assert not inbox.rises(20, 7, members.low), (place, byte)
+                inbox._block[place * mmsg._RECORD + byte] ^= 0x10
+        inbox._lengths[5] -= 1
+        assert not inbox.rises(20, 7, members.low)
+        stamps = [stamp for _, stamp, _ in inbox.read(20)]
+        assert inbox.arrivals(20, 0.0) == [whole + part * 1e-9 for _, _, whole, part in stamps]
+
+
+@pytest.mark.parametrize("target", ["127.0.3.0/24", "::1/128"])
+def test_a_socket_hears_only_its_own_replies(target: str) -> None:
+    """Of two sockets with different identifiers; a datagram socket's kernel sees to that by itself."""
+    members = Members(ipaddress.ip_network(target))
+    codec = EchoCodec(members.family, 56)
+    with (
+        open_socket(members.family, "auto", Options(), send_stamps=False) as own,
+        open_socket(members.family, "auto", Options(), send_stamps=False) as other,
+    ):
+        other.hear_only(codec.identifier ^ 1)
+        asked(own, members, codec, 1)
+        with pytest.raises(BlockingIOError):
+            other.socket.recv(1)
+
+
+def ledger(network: str) -> tuple[Ledger, Swept]:
+    members = Members(ipaddress.ip_network(network))
+    swept = Swept(members, Stream(0, 1, 1.0, len(members), 1e-4))
+    books = Ledger([swept], 1.0)
+    books.book(100, 5.0, 5.0 + 100e-5)
+    books.book(50, 5.1, 5.1 + 50e-5)
+    return books, swept
+
+
+@given(st.integers(0, 120), st.lists(st.floats(-3e-5, 1.2), min_size=1, max_size=30))
+def test_replies_in_a_row_are_booked_as_single_ones_are(first: int, delays: list[float]) -> None:
+    """Also those that a stamp puts before the interpolated sending, or after the timeout."""
+    together, swept = ledger("192.0.2.0/24")
+    apart, others = ledger("192.0.2.0/24")
+    left = list(together._rounds[0].sent)
+    arrived = [left[first + place] + delay for place, delay in enumerate(delays)]
+    seen = max(arrived) + 1e-6
+    booked = together.answer_run(together.place(first), arrived, seen)
+    if not booked:
+        assert max(delays) > 0.9
+        return
+    for place, at in enumerate(arrived):
+        apart.answer(apart.place(first + place), at, seen)
+    assert swept.rtts == others.rtts and swept.times.tobytes() == others.times.tobytes()
+    assert (swept.replies, swept.last_reply) == (others.replies, others.last_reply)
+    assert swept.late == others.late == swept.duplicates == others.duplicates == 0
+    assert (together._open, together.received, together.unstamped) == (apart._open, apart.received, 0)
+    assert not together.answer_run(together.place(first), arrived, seen)
+    assert together.received == len(arrived)
+
+
+def test_what_was_not_asked_is_not_answered() -> None:
+    """A reply with a number that is yet to be sent counts for nothing, alone or in a row."""
+    books, swept = ledger("192.0.2.0/24")
+    assert not books.answer_run(books.place(140), [6.0] * 20, 6.0)
+    books.answer(books.place(150), 6.0, 6.0)
+    assert (swept.replies, books.received, books._open) == (0, 0, 150)
+
+
+@given(st.integers(1, 6), st.integers(24, 32))
+def test_parts_of_a_sweep_make_the_whole(of: int, prefix: int) -> None:
+    """Every address stands in one part, at its place; counts add up; the parts' places fill the schedule."""
+    members = Members(ipaddress.ip_network(f"192.0.2.0/{prefix}", strict=False))
+    whole = Swept(members, Stream(0, 1, 1.0, len(members), 0.01))
+    parts = [part for (part,) in (_share([whole], number, of) for number in range(of))]
+    assert [one.ip for part in parts for one in part.members] == [one.ip for one in members]
+    due = sorted(
+        part.stream.start + place * part.stream.spacing
+        for part in parts
+        for place in range(len(part.members))
+    )
+    assert (
+        all(later - earlier >= 0.01 - 1e-9 for earlier, later in itertools.pairwise(due))
+        and due[-1] <= (len(members) + of) * 0.01
+    )
+    for number, part in enumerate(parts):
+        for place, one in enumerate(part.members):
+            part.times[place], part.rtts[place] = 1.0, int(one.ip.split(".")[3]) * 0.001
+        part.sent, part.first_sent, part.last_sent = len(part.members), 1.0 + number, 2.0 + number
+        if len(part.members):
+            part.refuse(len(part.members) - 1, Refusal(0, "4", 3, 1, "192.0.2.254"))
+    whole.join(parts)
+    assert [host.rtt for host in whole.hosts()] == [int(one.ip.split(".")[3]) * 0.001 for one in members]
+    assert (whole.sent, whole.first_sent, whole.last_sent) == (len(members), 1.0, 1.0 + of)
+    assert len(whole.reasons) == whole.refusals[3, 1] == sum(len(part.members) > 0 for part in parts)
+
+
+def test_only_a_large_fast_sweep_has_several_threads() -> None:
+    assert shards(65_534, 1000) == shards(254, 1_000_000) == 1
+    assert shards(65_534, 1_000_000) == min(4, len(os.sched_getaffinity(0)))

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from ots.model.metric import Metric
+from ots.netio.icmp.answered import Answered, Past
 from ots.probe import AttemptData, Sample
-from ots.probes.ping import Ping, PingParams
+from ots.probes._ping_params import PingParams
+from ots.probes.ping import Ping
 from ots.stats.histogram import MOST_BINS, Histogram
 from ots.stats.tally import EchoTally
 
@@ -140,3 +142,17 @@ def test_memory_does_not_grow_with_the_run() -> None:
     assert tally.received == 200_000
     assert tally.allocated <= 10_000
     assert not tally._waiting
+
+
+def test_settled_requests_are_remembered_in_a_ring() -> None:
+    """The last 65,536 of them, whatever was settled before; a number that never was is not known."""
+    past = Answered()
+    for number in (0, 7, 65_535):
+        past.remember(number, Past(number % 5, number * 0.5, number == 7))
+    assert past.find(7) == Past(2, 3.5, answered=True)
+    assert past.find(65_535) == Past(0, 32_767.5, answered=False)
+    past.remember(65_536 + 7, Past(1, 9.0, answered=False))
+    assert past.find(7) is None
+    assert past.find(65_536 + 7) == Past(1, 9.0, answered=False)
+    assert past.find(8) is None
+    assert past.find(0xFFFFFFFF) is None

@@ -22,16 +22,25 @@ def count(network: IPNetwork) -> int:
 
 
 class Members(Sequence[Address]):
-    """A network's hosts in rising order. `low` is the first one's last 32 bits, `prefix` the bytes before."""
+    """A network's hosts in rising order, or a part of them.
 
-    def __init__(self, network: IPNetwork, scope: int = 0) -> None:
+    `low` is the first one's last 32 bits, `prefix` the bytes before.
+    """
+
+    def __init__(self, network: IPNetwork, scope: int = 0, part: range | None = None) -> None:
+        """`part`: which of the hosts, by their numbers; all without."""
         self.network = network
         self.family: Literal["4", "6"] = "4" if network.version == 4 else "6"
         self.scope = scope
-        self._first = int(network.network_address) + (network.num_addresses > 2)
-        self._count = count(network)
+        chosen = range(count(network)) if part is None else part
+        self._first = int(network.network_address) + (network.num_addresses > 2) + chosen.start
+        self._count = len(chosen)
         self.low = self._first & 0xFFFFFFFF
         self.prefix = b"" if network.version == 4 else (self._first >> 32).to_bytes(12, "big")
+
+    def part(self, start: int, stop: int) -> Members:
+        """Those from number `start` to before `stop`; only of a network that is whole."""
+        return Members(self.network, self.scope, range(start, stop))
 
     def __len__(self) -> int:
         return self._count

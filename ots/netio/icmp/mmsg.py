@@ -26,6 +26,9 @@ _NAME, _CONTROL, _PACKET = 32, 128, 224
 _RECORD = _NAME + _CONTROL + _PACKET
 """A received packet's sender, ancillary data and beginning: room for an error with all that it may quote."""
 
+_TIME = _NAME + 16
+"""The first ancillary item's data, where a word has 64 bits: behind its length, level and type."""
+
 _SEQUENCE, _CHECKSUM, _NUMBER = 6, 2, HEADER_BYTES + COOKIE_BYTES
 
 
@@ -171,6 +174,15 @@ class Inbox:
         ip = "B19x" if ip_header else "0s"
         packet = _PACKET - (20 if ip_header else 0) - HEADER_BYTES - COOKIE_BYTES - 4
         self._layout = struct.Struct(f"!{sender}{_CONTROL}x{ip}BB2xHH{COOKIE_BYTES}sI{packet}x")
+        self._seconds = memoryview(self._block).cast("q")[_TIME // 8 :: _RECORD // 8] if wide else None
+        self._nanoseconds = memoryview(self._block).cast("q")[_TIME // 8 + 1 :: _RECORD // 8]
+        at = _NAME + _CONTROL + (20 if ip_header else 0)
+        self._sequence_at, self._number_at = at + _SEQUENCE, at + _NUMBER
+        self._low_at, prefix = (4, range(0)) if family == "4" else (20, range(8, 20))
+        level_and_type = range(_TIME - 8, _TIME)
+        cookie = range(at + HEADER_BYTES, at + HEADER_BYTES + COOKIE_BYTES)
+        head = [_NAME + _CONTROL] if ip_header else []
+        self._alike = [*prefix, *level_and_type, *head, at, at + 1, at + 4, at + 5, *cookie]
 
     def receive(self, sock: socket.socket) -> int:
         """Reads what waits, a batch at most; returns how many packets. An error of the socket counts as none:
@@ -213,6 +225,36 @@ class Inbox:
             self._layout.iter_unpack(block),
             strict=True,
         )
+
+    def rises(self, count: int, number: int, low: int) -> bool:
+        """Whether the packets are as the first one is, which has this number and comes from an address that
+        ends in `low`, but that number and address rise by one from each to the next.
+
+        Twenty times as fast as a look at each, and what an orderly network mostly gives.
+        """
+        if self._seconds is None or len(set(self._lengths[:count].tolist())) > 1:
+            return False
+        stop = count * _RECORD
+        numbers = _big_endian(array("I", range(number, number + count)))
+        lows = _big_endian(array("I", range(low, low + count)))
+        block = self._block
+        return (
+            all(block[self._number_at + byte : stop : _RECORD] == numbers[byte::4] for byte in range(4))
+            and block[self._sequence_at : stop : _RECORD] == numbers[2::4]
+            and block[self._sequence_at + 1 : stop : _RECORD] == numbers[3::4]
+            and all(block[self._low_at + byte : stop : _RECORD] == lows[byte::4] for byte in range(4))
+            and all(block[at:stop:_RECORD].count(block[at]) == count for at in self._alike)
+        )
+
+    def arrivals(self, count: int, offset: float) -> list[float]:
+        """The stamps of packets of which each has one, less an offset."""
+        assert self._seconds is not None
+        return [
+            whole + nanoseconds * 1e-9 - offset
+            for whole, nanoseconds in zip(
+                self._seconds[:count].tolist(), self._nanoseconds[:count].tolist(), strict=True
+            )
+        ]
 
     def packet(self, number: int) -> bytes:
         """The beginning of a received packet, as far as it was kept."""

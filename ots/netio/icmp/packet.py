@@ -87,6 +87,9 @@ class EchoCodec:
         0xFFFF, with 0xFFFF in the place of 0.
         """
         first = self._fixed_sum + (number >> 16) + 2 * (number & 0xFFFF)
+        least = first % 0xFFFF or 0xFFFF
+        if least + 2 * (count - 1) <= 0xFFFF:
+            return range(0xFFFF - least, 0xFFFF - least - 2 * count, -2)
         return [0xFFFF - (total % 0xFFFF or 0xFFFF) for total in range(first, first + 2 * count, 2)]
 
     def read(self, packet: bytes, *, ip_header: bool) -> Message | None:

@@ -25,6 +25,7 @@ from typing import Literal
 from ots.clock import Clock
 from ots.i18n import N_
 from ots.netio.errors import classify
+from ots.netio.icmp.answered import REMEMBERED, Answered, Past
 from ots.netio.icmp.errqueue import Quoted, Sent
 from ots.netio.icmp.packet import Echo, EchoCodec
 from ots.netio.icmp.sockets import ICMPSocket, Received
@@ -41,9 +42,6 @@ _READ_AT_ONCE = 4096
 _OVERSLEPT = 1.0
 """Seconds behind after which the rest of the schedule moves instead of being sent in one burst."""
 
-_REMEMBERED = 65536
-"""Settled requests that duplicates and late replies can still be told by."""
-
 _SEND_RETRY = 1e-3
 
 
@@ -54,6 +52,10 @@ class _Request:
     after: float
     left: float
     slipped: bool
+
+    @property
+    def destination(self) -> int:
+        return self.due.destination
 
 
 class _Wire:
@@ -74,7 +76,7 @@ class _Wire:
             self._sent = 0
             raise
         if self.socket.kernel_send_stamps:
-            if len(self.numbers) > _REMEMBERED:
+            if len(self.numbers) > REMEMBERED:
                 self.numbers.clear()
             self.numbers[self._sent] = number
             self._sent += 1
@@ -100,7 +102,7 @@ class EchoSession:
         self._clock = clock
         self._placement = Placement(clock)
         self._pending: dict[int, _Request] = {}
-        self._settled: dict[int, tuple[_Request, bool]] = {}
+        self._past = Answered()
         self._events: deque[Event] = deque()
         self._number = 0
         self._start = 0.0
@@ -258,44 +260,47 @@ class EchoSession:
         if message.type not in (0, 129):
             self._refused(wire, message.echo, message.type, message.code, received.source)
             return
-        number = self._matched(wire, message.echo)
-        if number is None:
+        match = self._matched(wire, message.echo)
+        if match is None:
             return
-        request = self._pending.get(number) or self._settled[number][0]
-        if received.source != self._destinations[request.due.destination].ip:
+        number, asked = match
+        if received.source != self._destinations[asked.destination].ip:
             return
-        arrived = self._placement.place(received.stamp, request.left, seen)
-        rtt = max(0.0, (seen if arrived is None else arrived) - request.left)
-        if number not in self._pending:
-            answered = self._settled[number][1]
-            self._events.append(Extra(request.due.destination, "duplicate" if answered else "late", rtt))
+        arrived = self._placement.place(received.stamp, asked.left, seen)
+        rtt = max(0.0, (seen if arrived is None else arrived) - asked.left)
+        if isinstance(asked, Past):
+            self._events.append(Extra(asked.destination, "duplicate" if asked.answered else "late", rtt))
         elif rtt > self._timeout:
-            self._events.append(Extra(request.due.destination, "late", rtt))
+            self._events.append(Extra(asked.destination, "late", rtt))
             self._settle(number, None, "loss")
         else:
             self.replies += 1
             self.kernel_stamps["receive"] += arrived is not None
-            self.kernel_stamps["send"] += request.left != request.before
+            self.kernel_stamps["send"] += asked.left != asked.before
             ttl = received.ttl if message.ttl is None else message.ttl
             self._settle(number, rtt, None, ttl=ttl)
 
     def _refused(self, wire: _Wire, echo: Echo | None, kind: int, code: int, offender: str) -> None:
-        number = self._matched(wire, echo) if echo is not None else None
-        if number is None:
+        match = self._matched(wire, echo) if echo is not None else None
+        if match is None:
             return
-        request = self._pending.get(number) or self._settled[number][0]
-        refusal = Refusal(request.due.destination, wire.codec.family, kind, code, offender)
+        number, asked = match
+        refusal = Refusal(asked.destination, wire.codec.family, kind, code, offender)
         self._events.append(refusal)
-        if number in self._pending:
+        if isinstance(asked, _Request):
             self._settle(number, None, "unreachable", failure=refusal.failure())
 
-    def _matched(self, wire: _Wire, echo: Echo) -> int | None:
-        """The number of the request that an echo belongs to, None if it is none of this run."""
+    def _matched(self, wire: _Wire, echo: Echo) -> tuple[int, _Request | Past] | None:
+        """The request that an echo belongs to and its number, None if it is none of this run."""
         if wire.socket.kind == "raw" and echo.identifier != wire.codec.identifier:
             return None
-        if echo.number is not None:
-            return echo.number if echo.number in self._pending or echo.number in self._settled else None
-        return next((number for number in self._pending if number & 0xFFFF == echo.sequence), None)
+        number = echo.number
+        if number is None:
+            number = next((waits for waits in self._pending if waits & 0xFFFF == echo.sequence), None)
+        if number is None:
+            return None
+        asked = self._pending.get(number) or self._past.find(number)
+        return None if asked is None else (number, asked)
 
     def _expire(self, now: float) -> None:
         """Gives up what had not come when the sockets were last read empty."""
@@ -315,10 +320,8 @@ class EchoSession:
         failure: Failed | None = None,
     ) -> None:
         request = self._pending.pop(number)
-        self._settled[number] = request, rtt is not None
-        if len(self._settled) > _REMEMBERED:
-            del self._settled[next(iter(self._settled))]
         due = request.due
+        self._past.remember(number, Past(due.destination, request.left, rtt is not None))
         self._events.append(
             Settled(
                 due.destination,

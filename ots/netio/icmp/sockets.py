@@ -35,6 +35,7 @@ from ots.netio.icmp.errqueue import (
     seconds,
 )
 from ots.netio.icmp.packet import ECHO_REPLY, ERRORS
+from ots.netio.icmp.packet_filter import attach, echo_filter
 from ots.probe import Failed
 
 SocketKind = Literal["raw", "datagram"]
@@ -143,6 +144,18 @@ class ICMPSocket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, options.dscp << 2)
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, discover)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, int(options.df))
+
+    def hear_only(self, identifier: int) -> None:
+        """Lets the kernel drop replies to the echo requests of others, and what a sweep has no use for.
+
+        To be called before anything is sent: what came until now is thrown away.
+        """
+        hop_limit = _IP_RECVTTL if self.family == "4" else socket.IPV6_RECVHOPLIMIT
+        self._try(self._level, hop_limit, 0)
+        if self.kind == "raw":
+            attach(self.socket, echo_filter(self.family, identifier))
+            for _ in self.receive():
+                pass
 
     def restart_stamps(self) -> None:
         """Counts sent packets from 0 again: a send that failed may or may not have been counted."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ots.netio.icmp.members import Members
@@ -55,6 +55,34 @@ class Swept:
     def __post_init__(self) -> None:
         self.rtts = array("d", [math.inf]) * len(self.members)
         self.times = array("d", [math.nan]) * len(self.members)
+
+    def part(self, number: int, of: int, start: float) -> Swept:
+        """The `number`-th of `of` parts of a network, with every `of`-th place of its schedule."""
+        size = len(self.members)
+        first, stop = size * number // of, size * (number + 1) // of
+        spacing = self.stream.spacing * of
+        stream = replace(self.stream, size=stop - first, spacing=spacing, start=start)
+        return Swept(self.members.part(first, stop), stream)
+
+    def join(self, parts: Sequence[Swept]) -> None:
+        """Takes over what was found out in all the parts of this network, in their order."""
+        self.rtts, self.times = array("d"), array("d")
+        for part in parts:
+            self.reasons.update({len(self.rtts) + number: why for number, why in part.reasons.items()})
+            self.rtts += part.rtts
+            self.times += part.times
+            self.refusals += part.refusals
+            self.failed += part.failed
+            self.failures = {**part.failures, **self.failures}
+        self.sent, self.replies = sum(part.sent for part in parts), sum(part.replies for part in parts)
+        self.duplicates = sum(part.duplicates for part in parts)
+        self.late = sum(part.late for part in parts)
+        self.late_longest = max((part.late_longest or 0.0 for part in parts), default=0.0) or None
+        self.in_flight = sum(part.in_flight for part in parts)
+        self.first_sent = min(part.first_sent for part in parts)
+        self.last_sent = max(part.last_sent for part in parts)
+        self.last_reply = max(part.last_reply for part in parts)
+        self.cut = min(part.cut for part in parts)
 
     def fastest(self) -> int | None:
         """The number of the address with the smallest round trip, None if nobody answered."""
