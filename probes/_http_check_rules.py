@@ -41,18 +41,18 @@ class Rules:
     statuses: frozenset[int]
     text: str | None
 
-    def judge(self, where: str, answer: Response) -> Failed | None:
+    def judge(self, target: Target, answer: Response) -> Failed | None:
         """Why an answer is not as expected, or None if it is."""
         status = answer.status
         if status not in self.statuses:
-            said = f"{where} answered {status} {answer.reason}".rstrip()
+            said = f"{shown(target)} answered {status} {answer.reason}".rstrip()
             if status < 400:
                 return Failed("content", "verify", str(status), said)
             refused = status in (401, 407)
             again = status in (408, 425, 429) or status >= 500
             return Failed("auth" if refused else "rejected", "first_byte", str(status), said, retryable=again)
         if answer.found is False:
-            return Failed("content", "verify", "TEXT", f"{where} does not contain {self.text!r}")
+            return Failed("content", "verify", "TEXT", f"{shown(target)} does not contain {self.text!r}")
         return None
 
 

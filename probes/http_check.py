@@ -217,7 +217,7 @@ class _Checks:
             except Failed as failure:
                 job.failure = failure
         else:
-            job.failure = self._rules.judge(rules.shown(target), answer)
+            job.failure = self._rules.judge(target, answer)
         return None
 
     def _redirect(self, job: Job, target: Target, answer: Response) -> Hop:

@@ -115,6 +115,15 @@ async def test_few_targets_have_their_own_figures(nginx: Nginx, peers: Peers) ->
     assert all("last_byte" in attempt.triggers for attempt in made.attempts)
 
 
+async def test_a_large_body_is_read_to_its_end_and_lets_others_pass(nginx: Nginx) -> None:
+    """256 MB take many turns; who is asked at the same time has its answer long before they are over."""
+    urls = [f"{nginx.url}/big", f"{nginx.url}/1k"]
+    made = await record(CHECK, urls, {"max_bytes": 300_000_000})
+    assert made.of(urls[0]).values("http_check_body_bytes") == [256_000_000]
+    large, small = (made.of(url).triggers for url in urls)
+    assert small["last_byte"] < large["last_byte"]
+
+
 async def test_starts_are_spread(nginx: Nginx) -> None:
     """`spread` says over which time the checks begin, evenly."""
     urls = [f"{nginx.url}/1k?{n}" for n in range(11)]

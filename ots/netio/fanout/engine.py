@@ -33,7 +33,14 @@ STARTS = 32
 _EVENTS = 64
 _PIECE = 64 << 10
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+_READ = select.EPOLLIN
+_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+"""A connection is registered once: the kernel tells of every change, and who is told goes on until it would
+have to wait (epoll(7), edge-triggered)."""
+
+_READS = 16
+"""Pieces taken from one connection in one turn, at most."""
+
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
@@ -189,8 +196,7 @@ class Fanout:
         if number not in (0, errno.EINPROGRESS):
             self._fail(job, OSError(number, os.strerror(number)), self._now())
             return True
-        job.interest = _WRITE
-        self._epoll.register(descriptor, _WRITE)
+        self._epoll.register(descriptor, _EDGES)
         return True
 
     def _move(self, job: Job, now: float, mask: int) -> None:
@@ -224,7 +230,7 @@ class Fanout:
         elif job.response is None:
             self._end(job, now)
         else:
-            self._send(job, memoryview(job.request))
+            self._send(job, job.request)
 
     def _wrap(self, job: Job, context: ssl.SSLContext) -> None:
         assert job.sock is not None
@@ -240,11 +246,7 @@ class Fanout:
         assert isinstance(sock, ssl.SSLSocket) and job.tls_seconds is not None
         try:
             sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._await(job, _READ)
-            return
-        except ssl.SSLWantWriteError:
-            self._await(job, _WRITE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         job.secured = self._now()
         job.tls_seconds += job.secured
@@ -252,30 +254,24 @@ class Fanout:
         if job.response is None:
             self._end(job, job.secured)
         else:
-            self._send(job, memoryview(job.request))
+            self._send(job, job.request)
 
-    def _send(self, job: Job, unsent: memoryview) -> None:
-        assert job.sock is not None
+    def _send(self, job: Job, unsent: bytes | memoryview) -> None:
+        sock = job.sock
+        assert sock is not None
         job.phase = "request"
         try:
-            unsent = unsent[job.sock.send(unsent) :]
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            pass
-        except ssl.SSLWantReadError:
-            job.unsent = unsent
-            self._await(job, _READ)
-            return
-        if unsent:
-            job.unsent = unsent
-            self._await(job, _WRITE)
+            while (count := sock.send(unsent)) < len(unsent):
+                unsent = memoryview(unsent)[count:]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            job.unsent = memoryview(unsent)
             return
         job.unsent, job.sent, job.phase = None, self._now(), "first_byte"
-        self._await(job, _READ)
 
     def _receive(self, job: Job, now: float) -> None:
         sock, response = job.sock, job.response
         assert sock is not None and response is not None
-        while True:
+        for _ in range(_READS):
             try:
                 size = sock.recv_into(self._buffer)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -291,13 +287,10 @@ class Fanout:
             if response.complete:
                 self._end(job, now)
                 return
-            if job.tls is None or not sock.pending():  # type: ignore[attr-defined]
-                return
-
-    def _await(self, job: Job, interest: int) -> None:
-        if interest != job.interest and job.sock is not None:
-            job.interest = interest
-            self._epoll.modify(job.sock.fileno(), interest)
+            # What comes next may not have been there at the batch's stamp.
+            now = self._now()
+        # There may be more, and it is the others' turn: asked anew, the kernel tells of what it has already.
+        self._epoll.modify(sock.fileno(), _EDGES)
 
     def _fail(self, job: Job, error: OSError | Failed | ValueError, now: float) -> None:
         if isinstance(error, Failed):

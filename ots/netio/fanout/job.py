@@ -40,7 +40,6 @@ class Job:
 
     sock: socket.socket | None = None
     phase: Phase = "connect"
-    interest: int = 0
     unsent: memoryview | None = None
 
     start: float | None = None

@@ -16,13 +16,16 @@ MAX_HEAD = 64 << 10
 
 MAX_FIELDS = 200
 
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?")
-_FIELD = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)", re.MULTILINE)
-"""A field's line; RFC 9112 section 5.2 forbids lines that go on (obs-fold)."""
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r\n")
+_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_FIELDS = re.compile(rb"(?:%b:[^\n]*\n)*" % _NAME)
+"""All lines of fields; RFC 9112 section 5.2 forbids lines that go on (obs-fold)."""
+_FIELD = re.compile(rb"\n(%b):[ \t]*([^\r\n]*)" % _NAME)
+_FRAMING = re.compile(rb"\n(content-length|transfer-encoding):[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 _MAX_LINE = 4096
 """Bytes of the line before a chunk, extensions included, and of a trailer's."""
-_CHARSET = re.compile(rb"charset=\"?([A-Za-z0-9_.:-]{1,40})")
+_CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]{1,40})")
 
 
 class Response:
@@ -36,6 +39,7 @@ class Response:
         "_chunk",
         "_head",
         "_left",
+        "_lines",
         "_max",
         "_mode",
         "_needle",
@@ -44,7 +48,6 @@ class Response:
         "_trailer",
         "body",
         "complete",
-        "fields",
         "found",
         "reason",
         "received",
@@ -54,12 +57,12 @@ class Response:
     def __init__(self, *, max_bytes: int, text: str | None = None, head: bool = False) -> None:
         self.status = 0
         self.reason = ""
-        self.fields: dict[bytes, bytes] = {}
         self.body = 0
         self.received = 0
         self.complete = False
         self.found: bool | None = None if text is None else False
         self._head = head
+        self._lines = b""
         self._max = max_bytes
         self._text = text
         self._needle = b""
@@ -72,8 +75,8 @@ class Response:
 
     def field(self, name: bytes) -> str | None:
         """The value of a field by its name in lower case; several of one name stand with commas between."""
-        value = self.fields.get(name)
-        return None if value is None else value.decode("latin-1")
+        values = [value.rstrip() for each, value in _FIELD.findall(self._lines) if each.lower() == name]
+        return b", ".join(values).decode("latin-1") if values else None
 
     def feed(self, data: bytes) -> None:
         """Takes what has arrived. Sets `complete`; what comes after the end is left aside."""
@@ -105,8 +108,7 @@ class Response:
 
     def forget(self) -> None:
         """Lets go of what only mattered until the answer was judged: its fields, and pieces of the body."""
-        self.fields = {}
-        self._buffer = self._tail = b""
+        self._lines = self._buffer = self._tail = b""
 
     def _take_head(self, data: bytes) -> bytes:
         """Parses the header once all of it is there; returns what follows it."""
@@ -120,7 +122,7 @@ class Response:
             if end < 0:
                 self._buffer = buffer
                 return b""
-            self._parse(buffer[:end])
+            self._parse(buffer[: end + 2])
             rest = buffer[end + 4 :]
             if self.status >= 200 or self.status == 101:
                 self._buffer = b""
@@ -131,26 +133,25 @@ class Response:
             buffer, self._buffer = rest, b""
 
     def _parse(self, head: bytes) -> None:
-        line, _, rest = head.partition(b"\r\n")
-        status = _STATUS.fullmatch(line)
+        status = _STATUS.match(head)
         if status is None:
             raise _bad("no valid status line")
         self.status = int(status[1])
         self.reason = (status[2] or b"").decode("latin-1").strip()
-        found = _FIELD.findall(rest)
-        if len(found) != (rest.count(b"\n") + 1 if rest else 0):
+        begin = status.end()
+        if _FIELDS.fullmatch(head, begin) is None:
             raise _bad("a header field that is none")
-        if len(found) > MAX_FIELDS:
+        if head.count(b"\n", begin) > MAX_FIELDS:
             raise _bad(f"a header of more than {MAX_FIELDS} fields", "HEADER_TOO_LARGE")
-        fields: dict[bytes, bytes] = {}
-        for name, value in found:
-            name, value = name.lower(), value.rstrip()
-            fields[name] = fields[name] + b", " + value if name in fields else value
-        self.fields = fields
+        self._lines = head[begin - 1 :]
 
     def _frame(self) -> None:
         """How the body ends (RFC 9112 section 6.3)."""
-        coding, length = self.fields.get(b"transfer-encoding"), self.fields.get(b"content-length")
+        framing: dict[bytes, bytes] = {}
+        for name, value in _FRAMING.findall(self._lines):
+            name, value = name.lower(), value.rstrip()
+            framing[name] = framing[name] + b", " + value if name in framing else value
+        coding, length = framing.get(b"transfer-encoding"), framing.get(b"content-length")
         if self._head or self.status in (101, 204, 304):
             self._mode, self.complete = "none", True
         elif coding is not None:
@@ -171,13 +172,13 @@ class Response:
 
     def _prepare(self, text: str) -> None:
         """The text in the body's encoding."""
-        if self.fields.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+        if (self.field(b"content-encoding") or "").lower() not in ("identity", ""):
             raise Failed(
                 "protocol", "first_byte", "CONTENT_ENCODING", "the body is compressed though nobody asked"
             )
-        named = _CHARSET.search(self.fields.get(b"content-type", b"").lower())
+        named = _CHARSET.search((self.field(b"content-type") or "").lower())
         try:
-            self._needle = text.encode(named[1].decode() if named else "utf-8")
+            self._needle = text.encode(named[1] if named else "utf-8")
         except (LookupError, UnicodeError):
             self._needle = text.encode()
 
