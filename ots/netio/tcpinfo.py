@@ -87,6 +87,42 @@ def syn_round_trip(sock: Connection) -> tuple[float, int] | None:
     return rtt / 1e6, retransmits
 
 
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """How a connection receives.
+
+    `bytes` so far; `rtt` in seconds by the timestamps of what came; the `window` last offered to the peer;
+    bytes `waiting` to be read; `quiet` seconds since the last segment.
+    """
+
+    bytes: int
+    rtt: float
+    window: int
+    waiting: int
+    quiet: float
+
+
+def arriving(sock: Connection) -> Arriving | None:
+    """The receiving side of a connection; None where the kernel tells no window of its own (before 6.2)."""
+    try:
+        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    except (AttributeError, OSError):
+        return None
+    window, received, rtt, quiet = _word(raw, 232), _long(raw, 128), _word(raw, 92), _word(raw, 52)
+    waiting = _queued(sock, termios.FIONREAD)
+    if window is None or received is None or rtt is None or quiet is None or waiting is None:
+        return None
+    return Arriving(received, rtt / 1e6, window, waiting, quiet / 1e3)
+
+
+def peer_window(sock: Connection) -> int | None:
+    """Bytes that the peer was last willing to take (tcpi_snd_wnd, Linux 5.4)."""
+    try:
+        return _word(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 228)
+    except (AttributeError, OSError):
+        return None
+
+
 def unacknowledged(sock: Connection) -> int | None:
     """Bytes in the send queue that the peer has not acknowledged (SIOCOUTQ), sent or not."""
     return _queued(sock, termios.TIOCOUTQ)

@@ -1,8 +1,11 @@
-"""What a transfer's connections waited for, and so what its rate was limited by. Pure.
+"""What a transfer's rate was limited by. Pure.
 
 A sender's kernel books how long it had something to send (busy), and how much of that it had to wait for
 the receiver's window or for its own send buffer (TCP_INFO, Linux 4.10); the rest of it is the network's.
 When it was not busy, this machine had nothing ready to send.
+
+A receiver sees less: whether its window was full, whether its own process left bytes unread, whether the
+sender paused, and whether round trips grew, which is a queue that stands before the bottleneck.
 """
 
 from __future__ import annotations
@@ -15,15 +18,31 @@ from ots.model.outcome import QualityFlag
 from ots.model.validity import Finding, FindingCode
 
 MOST = 0.5
-"""Share of a connection's time from which on what it waited for is taken to be the limit."""
+"""Share of the connections' time from which on what held them up is taken to be the limit."""
 
 NEARLY_ALL = 0.8
-"""The same for the link: a full bottleneck gives more than 0.9, a busy machine without one has given 0.6."""
+"""The same for a sender's link: a full bottleneck gives more than 0.9, a busy machine without one 0.6."""
 
-_ALL, _BUSY = "sender_seconds", "sender_busy_seconds"
-_WINDOW, _BUFFER = "window_limited_seconds", "send_buffer_limited_seconds"
+TAKEN_BACK = 0.5
+"""Share of the largest window that a receiver has offered: with less on average it isn't its buffer that is
+small, but it doesn't read what is in there."""
+
+QUEUE, QUEUE_AT_LEAST = 0.15, 0.0005
+"""Growth of the round trip, as a share of the least and in seconds, from which on a queue stands."""
+
+BURSTS = 3.0
+"""A sender that pauses makes the receiver's round trip longer by its pauses: growth must be so many times the
+mean time since the last segment."""
+
+STANDS = 1.5
+"""Growth of the round trip with which a full window only makes the queue longer."""
+
+DRIFT = 1.25
+"""Factor between the two halves of a transfer from which on its rate has not held."""
+
 _CEILING = "ceiling_bits_per_second"
 _OWN = ("process_cpu_ratio", "load_cpu_ratio", _CEILING)
+_SENDER = ("sender_seconds", "sender_busy_seconds", "window_limited_seconds", "send_buffer_limited_seconds")
 
 
 class Observed(Protocol):
@@ -37,34 +56,110 @@ class Observed(Protocol):
 
 def limits(loads: Sequence[Observed]) -> list[Finding]:
     """What limited loads of one direction, as far as it is known."""
-    return [*_waited(loads), *_own_limit(loads)]
+    told = [_Facts(load) for load in loads]
+    calibrated = all(load.method.get(_CEILING) is not None for load in loads)
+    own = _own_limit(loads)
+    if all(facts.has(*_SENDER) for facts in told):
+        held_up = _as_sender(told, calibrated=calibrated)
+    elif all(facts.has("watched_seconds", "quiet_mean_seconds", "min_rtt_seconds") for facts in told):
+        held_up = _as_receiver(told, calibrated=calibrated and not own)
+    else:
+        held_up = []
+    return [*held_up, *own]
 
 
-def _waited(loads: Sequence[Observed]) -> list[Finding]:
-    """What the sender's connections waited for most of their time. Every attempt must have told.
+def unsteady(load: Observed) -> bool:
+    """Whether the rate of a load that had settled by its middle did not hold after that."""
+    drift = load.method.get("rate_drift")
+    return isinstance(drift, int | float) and not 1 / DRIFT <= drift <= DRIFT
 
-    Loopback and a busy peer on the same machine look like a full link, so that the link is named only where
-    this machine's ceiling is known: a rate near it has the flag `probe_limited`.
-    """
-    told = [[_number(load, name) for name in (_ALL, _BUSY, _WINDOW, _BUFFER)] for load in loads]
-    if any(figure is None for figures in told for figure in figures):
-        return []
-    total, busy, window, buffer = (
-        sum(figure or 0.0 for figure in column) for column in zip(*told, strict=True)
-    )
+
+class _Facts:
+    """The figures of one load."""
+
+    def __init__(self, load: Observed) -> None:
+        self._method = load.method
+
+    def has(self, *names: str) -> bool:
+        return all(isinstance(self._method.get(name), int | float) for name in names)
+
+    def get(self, name: str) -> float:
+        value = self._method.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    @property
+    def grown(self) -> float:
+        """The round trip under load over the least one."""
+        least = self.get("min_rtt_seconds")
+        return self.get("loaded_rtt_seconds") / least if least > 0 else 0.0
+
+    @property
+    def queue_stands(self) -> bool:
+        least, grown_by = self.get("min_rtt_seconds"), self.get("loaded_rtt_seconds")
+        grown_by -= least
+        return grown_by >= max(QUEUE_AT_LEAST, QUEUE * least, BURSTS * self.get("quiet_mean_seconds"))
+
+
+def _as_sender(told: Sequence[_Facts], *, calibrated: bool) -> list[Finding]:
+    """Loopback and a busy peer on the same machine look like a full link, so that the link is named only
+    where this machine's ceiling is known: a rate near it has the flag `probe_limited`."""
+    total, busy, window, buffer = (_sum(told, name) for name in _SENDER)
     if total <= 0:
         return []
-    figures = {_ALL: total, _BUSY: busy, _WINDOW: window, _BUFFER: buffer}
-    evidence: dict[str, Value] = {name: round(seconds, 6) for name, seconds in figures.items()}
-    shares: dict[FindingCode, float] = {
-        "window_limited": window,
-        "probe_limited": total - busy + buffer,
-    }
-    code = next((code for code, seconds in shares.items() if seconds / total >= MOST), None)
-    calibrated = all(_number(load, _CEILING) is not None for load in loads)
-    if code is None and calibrated and (busy - window - buffer) / total >= NEARLY_ALL:
-        code = "link_limited"
-    return [] if code is None else [Finding(code=code, evidence=evidence)]
+    watched = _sum(told, "watched_seconds")
+    full = _sum(told, "window_full_seconds") / watched if watched else 0.0
+    held = max(window / total, full)
+    # A window that closes holds acknowledgements back, too: then longer round trips are no queue.
+    if held >= MOST and all(0 < facts.get("peer_window_share") < TAKEN_BACK for facts in told):
+        return [_finding("server_limited", told, *_WINDOW, *_SENDER)]
+    if held >= MOST and all(facts.grown < STANDS for facts in told):
+        return [_finding("window_limited", told, *_WINDOW, *_SENDER)]
+    if (total - busy + buffer) / total >= MOST:
+        return [_finding("probe_limited", told, *_SENDER)]
+    if calibrated and (busy - window - buffer) / total >= NEARLY_ALL:
+        return [_finding("link_limited", told, *_SENDER)]
+    return []
+
+
+def _as_receiver(told: Sequence[_Facts], *, calibrated: bool) -> list[Finding]:
+    watched = _sum(told, "watched_seconds")
+    if watched <= 0:
+        return []
+    if _sum(told, "unread_seconds") >= MOST * watched:
+        return [_finding("probe_limited", told, "unread_seconds", "watched_seconds")]
+    full = _sum(told, "window_full_seconds") >= MOST * watched
+    if full and all(facts.grown < STANDS for facts in told):
+        return [_finding("window_limited", told, *_WINDOW)]
+    if _sum(told, "paused_seconds") >= MOST * _sum(told, "window_seconds") > 0:
+        return [_finding("server_limited", told, "paused_seconds", "window_seconds")]
+    if calibrated and all(facts.queue_stands for facts in told):
+        return [_finding("link_limited", told, *_QUEUE)]
+    return []
+
+
+_WINDOW = (
+    "window_full_seconds",
+    "watched_seconds",
+    "peer_window_share",
+    "loaded_rtt_seconds",
+    "min_rtt_seconds",
+)
+_QUEUE = ("loaded_rtt_seconds", "min_rtt_seconds", "quiet_mean_seconds")
+_MEANS = (*_QUEUE, "peer_window_share")
+
+
+def _finding(code: FindingCode, told: Sequence[_Facts], *names: str) -> Finding:
+    """With its figures: times of all attempts together, the mean of what isn't a sum."""
+    evidence: dict[str, Value] = {}
+    for name in names:
+        known = [facts.get(name) for facts in told if facts.has(name)]
+        if known:
+            evidence[name] = round(sum(known) / (len(known) if name in _MEANS else 1), 6)
+    return Finding(code=code, evidence=evidence)
+
+
+def _sum(told: Sequence[_Facts], name: str) -> float:
+    return sum(facts.get(name) for facts in told)
 
 
 def _own_limit(loads: Sequence[Observed]) -> list[Finding]:
@@ -73,12 +168,7 @@ def _own_limit(loads: Sequence[Observed]) -> list[Finding]:
         return []
     found: dict[str, Value] = {"attempts": len(limited)}
     for name in _OWN:
-        figures = [figure for load in limited if (figure := _number(load, name)) is not None]
+        figures = [facts.get(name) for load in limited if (facts := _Facts(load)).has(name)]
         if figures:
             found[name] = max(figures)
     return [Finding(code="probe_limited", evidence=found)]
-
-
-def _number(load: Observed, name: str) -> float | None:
-    value = load.method.get(name)
-    return float(value) if isinstance(value, int | float) else None

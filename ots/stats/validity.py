@@ -11,7 +11,7 @@ from ots.model.outcome import QualityFlag
 from ots.model.validity import Finding, FindingCode, Grade, Validity
 from ots.stats import latency_limits
 from ots.stats.circumstances import Circumstances, changed_network, cross_traffic, quiet
-from ots.stats.transfer_limits import limits
+from ots.stats.transfer_limits import limits, unsteady
 
 _LOWERS: Mapping[FindingCode, Grade] = {
     "probe_limited": "low",
@@ -73,7 +73,7 @@ def _of_throughput(
     full = True
     for direction, rated in loads.items():
         own = limits(rated)
-        restless = sum(not load.steady for load in rated)
+        restless = sum(not load.steady or unsteady(load) for load in rated)
         if restless:
             own.append(Finding(code="not_stabilised", evidence={"attempts": restless}))
         full = full and any(finding.code == "link_limited" for finding in own)

@@ -177,7 +177,7 @@ async def test_rate_of_a_slow_reader_is_measured_not_the_send_buffer() -> None:
     assert 8 * transferred / seconds == pytest.approx(RATE, rel=RATE_TOLERANCE)
     validity = graded([made.only])
     assert validity is not None
-    assert "window_limited" in [finding.code for finding in validity.findings]
+    assert "server_limited" in [finding.code for finding in validity.findings]
     assert validity.grade == "low"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ots.model.metric import Value
 from ots.model.outcome import ErrorClass
 from ots.netio.speed.load import Load
+from ots.netio.transfer.limit_facts import limit_facts
 from ots.netio.transfer.result import PROBE_LIMITED_CPU
 from ots.probe import Failed
 from ots.stats import speed
@@ -138,6 +139,7 @@ def _say_how(load: Load, found: speed.Figures | None, *, budget: bool, cancelled
         facts["warmup_seconds"] = round(head.warmup_seconds, 6)
         facts["window_seconds"] = round(head.window.seconds, 6)
         facts["steady"] = head.steady
+        facts |= limit_facts(load.meter, watch, _delivery(load)[0], head.window)
         if head.window.seconds >= _LIMIT_SHOWS and watch.cpu_ratio > PROBE_LIMITED_CPU:
             ctx.flag("probe_limited")
         if not head.sufficient:

@@ -47,6 +47,8 @@ class Flow:
     finished: bool = False
     """It ended by itself and is not to be watched any longer."""
     connection: Connection | None = field(default=None, repr=False)
+    first_window: int = 0
+    """What the peer offered to take when the content began; 0 where the kernel doesn't tell."""
     info: TCPInfo | None = None
     """The last look at the connection, which survives its end."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ots.clock import rfc3339, wall_offset
 from ots.model.metric import Value
 from ots.model.outcome import ErrorClass
+from ots.netio.transfer.limit_facts import limit_facts
 from ots.netio.transfer.meter import Meter
 from ots.netio.transfer.watch import Watch
 from ots.probe import Context, Failed
@@ -118,6 +119,9 @@ def record(
     if found is not None and found.window.seconds >= _LIMIT_SHOWS:
         _compare(ctx, prefix, len(meter.flows), found.bits_per_second, tls=tls)
     _say_how(ctx, meter, watch, rule, found)
+    window = None if found is None else found.window
+    for name, fact in limit_facts(meter, watch, delivery.curve, window).items():
+        ctx.method(target=None, **{name: fact})
 
 
 def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None:
@@ -130,15 +134,6 @@ def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None
         again / sent if sent else None,
         reason=None if sent else "not_reached",
     )
-    spans = [
-        None if flow.begin is None or flow.end is None else flow.end - flow.begin for flow in meter.flows
-    ]
-    ctx.method(
-        sender_seconds=_together(spans),
-        sender_busy_seconds=_together([info.busy for info in infos]),
-        window_limited_seconds=_together([info.window_limited for info in infos]),
-        send_buffer_limited_seconds=_together([info.buffer_limited for info in infos]),
-    )
     idle, loaded = meter.min_rtt, [rtt for _, rtt in watch.rtts]
     known = bool(idle and loaded)
     ctx.record(
@@ -146,12 +141,6 @@ def record_sender(ctx: Context, prefix: str, meter: Meter, watch: Watch) -> None
         sum(loaded) / len(loaded) / idle - 1 if idle and loaded else None,
         reason=None if known else "not_reached",
     )
-
-
-def _together(seconds: list[float | None]) -> float | None:
-    """The sum over all connections; None unless each of them told."""
-    known = [each for each in seconds if each is not None]
-    return round(sum(known), 6) if known and len(known) == len(seconds) else None
 
 
 def _overall(delivery: Delivery) -> Span | None:

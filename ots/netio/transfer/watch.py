@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ots.netio.transfer.holdups import Holdups
 from ots.netio.transfer.meter import SAMPLE, TICK, Meter
 from ots.probe import Context, Failed
 
@@ -46,7 +47,7 @@ class Watch:
         self._meter = meter
         self._box = box
         self._stall = stall
-        self._sent = sent
+        self.sent = sent
         self._booked = 0
         self._booking = threading.Lock()
         self._sampled = 0.0
@@ -55,6 +56,7 @@ class Watch:
         self._cpu_since = ctx.clock.monotonic()
         self.look: Callable[[float], None] = lambda now: None
         """Called at each tick before anything is judged; an upload samples here."""
+        self.holdups = Holdups(sent=sent)
         self.rtts: list[tuple[float, float]] = []
         self.stop_reason: StopReason | None = None
         self.cut_at: float | None = None
@@ -73,7 +75,7 @@ class Watch:
             if reason is not None:
                 self.cut_at, self.stop_reason = now, reason
                 # What was sent before the cut still arrives; what is received after it doesn't count.
-                if not self._sent:
+                if not self.sent:
                     self._meter.close(now)
                 return
             if self._box.limit is not None and now - start > self._box.limit:
@@ -163,6 +165,8 @@ class Watch:
         if now - self._sampled < SAMPLE:
             return
         self._sampled = now
+        for flow in self._meter.flows:
+            self.holdups.look(now, flow)
         rtts = [info.rtt for flow in self._meter.flows if (info := flow.look()) is not None]
         if rtts and any(flow.begin is not None for flow in self._meter.flows):
             self.rtts.append((now, sum(rtts) / len(rtts)))
@@ -190,7 +194,7 @@ class Watch:
         with self._booking:
             moved = self._meter.moved - self._booked
             self._booked += moved
-            if self._sent:
+            if self.sent:
                 self._ctx.budget.spend(sent=moved)
             else:
                 self._ctx.budget.spend(received=moved)
