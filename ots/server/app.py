@@ -15,7 +15,7 @@ from ots.server.api.operation import PATH_PARAMETERS, Operation
 from ots.server.api.problems import Refused, problem_response
 from ots.server.database.database import DatabaseAway
 from ots.server.identity import agent_administration, agent_operations, enrolment, login_operations
-from ots.server.reports import intake
+from ots.server.reports import intake, reading
 from ots.server.services import SERVICES, Services
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -24,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *agent_administration.OPERATIONS,
     *agent_operations.OPERATIONS,
     *intake.OPERATIONS,
+    *reading.OPERATIONS,
 )
 """Every operation of the interface, in the document's order."""
 

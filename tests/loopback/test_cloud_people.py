@@ -89,7 +89,7 @@ async def test_an_agent_is_approved_suspended_and_revoked(cloud: CloudServer, ad
 
 
 async def test_agents_are_listed_in_pages(cloud: CloudServer, admin: Visitor) -> None:
-    token = cloud.token("--uses", "5", "--department", "pages")
+    token = cloud.open_token("pages")
     async with aiohttp.ClientSession() as session:
         agents = [HandAgent(cloud.url) for _ in range(5)]
         for agent in agents:

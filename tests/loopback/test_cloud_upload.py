@@ -35,26 +35,16 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def agent(cloud: CloudServer, session: aiohttp.ClientSession) -> HandAgent:
     """An agent that is enrolled."""
     made = HandAgent(cloud.url)
-    status, answer = await made.enrol(session, _token(cloud))
+    status, answer = await made.enrol(session, cloud.open_token())
     assert status == 201, answer
     return made
-
-
-_TOKENS: dict[str, str] = {}
-
-
-def _token(cloud: CloudServer) -> str:
-    """One token for the many agents of this file: each made by a command costs a second."""
-    if cloud.url not in _TOKENS:
-        _TOKENS[cloud.url] = cloud.token("--uses", "1000", "--department", "571", "--project", "HZ-12")
-    return _TOKENS[cloud.url]
 
 
 async def test_an_agent_enrols_and_its_report_is_kept(
     cloud: CloudServer, session: aiohttp.ClientSession
 ) -> None:
     agent = HandAgent(cloud.url)
-    status, enrolled = await agent.enrol(session, _token(cloud))
+    status, enrolled = await agent.enrol(session, cloud.open_token())
     assert (status, enrolled["status"], enrolled["department"], enrolled["project"], enrolled["tier"]) == (
         201,
         "active",
@@ -77,7 +67,7 @@ async def test_an_agent_enrols_and_its_report_is_kept(
 async def test_the_same_agent_enrols_again_and_nothing_changes(
     cloud: CloudServer, session: aiohttp.ClientSession, agent: HandAgent
 ) -> None:
-    status, answer = await agent.enrol(session, _token(cloud))
+    status, answer = await agent.enrol(session, cloud.open_token())
     assert status == 200 and answer["status"] == "active"
     status, answer = await agent.send(session, "GET", "/api/v1/agent")
     assert status == 200 and answer["agent_id"] == agent.agent_id
@@ -172,7 +162,7 @@ async def test_an_unknown_token(cloud: CloudServer, session: aiohttp.ClientSessi
 
 
 async def test_a_choice_beyond_the_token(cloud: CloudServer, session: aiohttp.ClientSession) -> None:
-    status, problem = await HandAgent(cloud.url).enrol(session, _token(cloud), project="SH-99")
+    status, problem = await HandAgent(cloud.url).enrol(session, cloud.open_token(), project="SH-99")
     assert (status, problem["code"]) == (403, "choice-not-allowed")
 
 
@@ -180,7 +170,7 @@ async def test_another_key_for_a_known_agent(
     cloud: CloudServer, session: aiohttp.ClientSession, agent: HandAgent
 ) -> None:
     thief = HandAgent(cloud.url, agent_id=agent.agent_id)
-    status, problem = await thief.enrol(session, _token(cloud))
+    status, problem = await thief.enrol(session, cloud.open_token())
     assert (status, problem["code"]) == (409, "key-in-use")
     status, problem = await thief.upload(session, thief.report())
     assert (status, problem["code"]) == (401, "signature-invalid")
@@ -190,7 +180,7 @@ async def test_enrolling_a_key_that_one_does_not_have(
     cloud: CloudServer, session: aiohttp.ClientSession
 ) -> None:
     status, problem = await HandAgent(cloud.url).enrol(
-        session, _token(cloud), public_key="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        session, cloud.open_token(), public_key="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
     )
     assert (status, problem["code"]) == (401, "signature-invalid")
 

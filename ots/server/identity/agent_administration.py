@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
+from ots.server.api.times import stamp
 from ots.server.database.tables import agent, department, project
 from ots.server.identity import audit
 
@@ -189,11 +189,6 @@ def _common(row: Any) -> dict[str, Any]:
         "possible_clone": row.possible_clone,
         "replaces": row.replaces,
     }
-
-
-def stamp(seconds: float | None) -> str | None:
-    """A time of the database as people and programs read it."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 OPERATIONS = (
