@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import statistics
@@ -11,13 +10,15 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from bench.child import run
 from bench.contest import OURS, Contender, Contest, Goal, Reading
 from bench.netns import Pair, pair
 from bench.product import measure
 from ots.stats.distribution import percentile
+from tests.lab.link import Way, emulator_command
+from tests.lab.load import busy
 
 _COUNT, _INTERVAL = 300, 0.01
 _DEVICE, _NEAR, _FAR = "path", "10.48.1.1", "10.48.1.2"
@@ -28,7 +29,6 @@ import sys, icmplib
 host = icmplib.ping(sys.argv[1], count=int(sys.argv[2]), interval=float(sys.argv[3]), timeout=1)
 print(*host.rtts)
 """
-_SPINNERS_PER_CORE = 2
 
 Tool = Callable[[Pair], list[float]]
 """Pings the far end and returns the round trips it reports, in seconds and the order of sending."""
@@ -36,7 +36,7 @@ Tool = Callable[[Pair], list[float]]
 
 @contextmanager
 def contests() -> Iterator[Sequence[Contest]]:
-    with pair("ots-bench-rtt-near", "ots-bench-rtt-far", "10.48.0") as link, _path(link), _load():
+    with pair("ots-bench-rtt-near", "ots-bench-rtt-far", "10.48.0") as link, _path(link), busy():
         tools: dict[str, Tool] = {"ping": _ping, "fping": _fping, _LIBRARY_NAME: _icmplib, OURS: _ots}
         taken: dict[str, deque[list[float]]] = {name: deque() for name in tools}
         work = f"{_COUNT} echoes, one each {_INTERVAL * 1e3:g} ms, every core busy; reported less tapped"
@@ -133,10 +133,9 @@ def _ots(link: Pair) -> list[float]:
 @contextmanager
 def _path(link: Pair) -> Iterator[None]:
     """A link of `_ONE_WAY` seconds between the namespaces, beside the wire."""
-    command = [sys.executable, "-m", "tests.link_emulator", link.near_name, _DEVICE, link.far_name, _DEVICE]
-    with subprocess.Popen(
-        [*command, "--delay", str(_ONE_WAY)], stdout=subprocess.PIPE, text=True
-    ) as emulator:
+    way = Way(delay=_ONE_WAY)
+    command = emulator_command((link.near_name, _DEVICE), (link.far_name, _DEVICE), way, way)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as emulator:
         try:
             assert emulator.stdout is not None
             if emulator.stdout.readline().strip() != "ready":
@@ -147,13 +146,3 @@ def _path(link: Pair) -> Iterator[None]:
             yield
         finally:
             emulator.kill()
-
-
-@contextmanager
-def _load() -> Iterator[None]:
-    """Keeps every core busy."""
-    with ExitStack() as stack:
-        for _ in range(_SPINNERS_PER_CORE * (os.cpu_count() or 1)):
-            spinner = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
-            stack.callback(spinner.kill)
-        yield

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.link import Way, emulator_command
 from tests.peers.require import all_required, require
 
 _ROOT = Path(__file__).parent.parent
@@ -84,10 +85,9 @@ class Lab:
         self, one: str, address: str, other: str, other_address: str, *, delay: float, lose: int = 0
     ) -> None:
         """A link like `wire`, `delay` seconds long, on which every `lose`-th packet from `one` is lost."""
-        self._start(
-            [sys.executable, "-m", "tests.link_emulator", f"{self.prefix}{one}", f"to-{other}"]
-            + [f"{self.prefix}{other}", f"to-{one}", "--delay", str(delay), "--lose", str(lose)]
-        )
+        require("gcc")
+        ends = (f"{self.prefix}{one}", f"to-{other}"), (f"{self.prefix}{other}", f"to-{one}")
+        self._start(emulator_command(*ends, Way(delay=delay, loss=lose), Way(delay=delay)))
         for here, there, own in ((one, other, address), (other, one, other_address)):
             self.run(here, "ip", "address", "add", own, "dev", f"to-{there}")
             self.run(here, "ip", "link", "set", f"to-{there}", "up")
@@ -144,7 +144,7 @@ class Lab:
 
     def _start(self, command: Sequence[str]) -> None:
         """Starts a program that says when it is ready, and waits for that."""
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
         self.children.append(child)
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

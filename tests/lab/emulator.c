@@ -7,6 +7,7 @@
  *
  * usage: emulator NAMESPACE DEVICE NAMESPACE DEVICE LOG SEED  then for each direction
  *        RATE(bit/s, 0: none) QUEUE(bytes) DELAY(ns) JITTER(ns) LOSS REORDER(probability) HOLD(ns) DUPLICATE
+ * LOSS is a probability, or from 1 on how many packets there are to each that is lost.
  * Log: direction,arrived_ns,left_ns,fate,bytes,protocol,icmp_type,icmp_id,icmp_sequence,tcp_ports,tcp_sequence,
  *      tcp_payload(bytes)
  */
@@ -179,7 +180,7 @@ static void arrive(int which, uint8_t *buffer, int length, int64_t now)
     int64_t due = now, extra = 0;
     if (!is_noise(buffer)) {
         d->counts.arrived++;
-        if (s->loss > 0 && draw() < s->loss) {
+        if (s->loss >= 1 ? d->counts.arrived % (uint64_t)s->loss == 0 : s->loss > 0 && draw() < s->loss) {
             d->counts.lost++;
             note(which, now, 0, "lost", buffer, length);
             return;

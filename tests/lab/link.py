@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +75,43 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One direction of an emulated link.
+
+    `rate` in bit/s of IP packets (0: none) behind a queue of so many bytes; `delay` seconds, plus uniformly 0
+    to `jitter`; probabilities of `loss` (from 1 on: every so many-th is lost), of being held back for `hold`
+    seconds (`reorder`) and of coming twice (`duplicate`).
+    """
+
+    rate: float = 0
+    queue: int = 1 << 20
+    delay: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    reorder: float = 0.0
+    hold: float = 0.0
+    duplicate: float = 0.0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As the emulator wants it."""
+        return (
+            *(str(self.rate), str(self.queue), f"{self.delay * 1e9:.0f}", f"{self.jitter * 1e9:.0f}"),
+            *(str(self.loss), str(self.reorder), f"{self.hold * 1e9:.0f}", str(self.duplicate)),
+        )
+
+
+def emulator_command(
+    near: tuple[str, str], far: tuple[str, str], up: Way, down: Way, *, log: str = os.devnull, seed: int = 1
+) -> list[str]:
+    """The command that joins two ends, each a namespace and the name of a device that it makes there.
+
+    It says `ready`, and runs until its standard input ends.
+    """
+    return [str(emulator()), *near, *far, log, str(seed), *up.words, *down.words]
+
+
+@dataclass(frozen=True, slots=True)
 class EmulatedLink(Ends):
     """A running emulator."""
 
@@ -120,12 +157,8 @@ def link(
     seed: int = 1,
     congestion_control: str = CONGESTION_CONTROL,
 ) -> Iterator[EmulatedLink]:
-    """An emulated link. Rates in bit/s of IP packets (0: none) each way; the rest is the same both ways.
-
-    `delay` seconds one way, plus uniformly 0 to `jitter`; probabilities of `loss`, of being held back for
-    `hold` seconds (`reorder`) and of coming twice (`duplicate`); `queue` bytes before the rate; how TCP
-    at both ends keeps from flooding it.
-    """
+    """An emulated link: rates each way, the rest is the same both ways, as in `Way`; and how TCP at both ends
+    keeps from flooding it."""
     number = next(_NUMBERS)
     names = [f"ots-lab-{os.getpid()}-{number}-{end}" for end in ("near", "far")]
     with ExitStack() as stack:
@@ -134,11 +167,12 @@ def link(
             do("ip", "netns", "add", name)
             stack.callback(do, "ip", "netns", "del", name)
             do("ip", "-n", name, "link", "set", "lo", "up")
-        common = [f"{delay * 1e9:.0f}", f"{jitter * 1e9:.0f}", str(loss), str(reorder)]
-        common += [f"{hold * 1e9:.0f}", str(duplicate)]
+        same = Way(delay=delay, jitter=jitter, loss=loss, reorder=reorder, hold=hold, duplicate=duplicate)
+        up, down = (replace(same, rate=rate, queue=queue) for rate in (rate_up, rate_down))
         process = subprocess.Popen(
-            [str(emulator()), names[0], "line", names[1], "line", str(folder / "log"), str(seed)]
-            + [str(rate_up), str(queue), *common, str(rate_down), str(queue), *common],
+            emulator_command(
+                (names[0], "line"), (names[1], "line"), up, down, log=str(folder / "log"), seed=seed
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
