@@ -89,7 +89,8 @@ def dial_failed(
 ) -> DialFailed:
     """What an error of connect() means; `sock` is the one that failed, still open."""
     where = f"[{address.ip}]:{port}" if address.family == "6" else f"{address.ip}:{port}"
-    known = classify(error, "connect").error
+    lost = _without_source() if _lacks_source(error, address, port) else classify(error, "connect")
+    known = lost.error
     text = f"no answer within {timeout:g} s" if known.code == TIMER else known.message
     failure = DialFailed(
         known.class_,
@@ -102,3 +103,19 @@ def dial_failed(
     info = tcp_info(sock)
     failure.syn_retransmits = info.retransmits if info is not None else None
     return failure
+
+
+def _lacks_source(error: OSError, address: Address, port: int) -> bool:
+    """Whether this machine has no address to call from. The kernel says the same where it has no port left
+    (EADDRNOTAVAIL, over IPv6 only); a datagram needs none of TCP's, and gets EAGAIN for want of its own."""
+    if error.errno != errno.EADDRNOTAVAIL or address.family != "6":
+        return False
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
+        return asking.connect_ex(address.sockaddr(port)) not in (0, errno.EAGAIN)
+
+
+def _without_source() -> Failed:
+    code = errno.errorcode[errno.EADDRNOTAVAIL]
+    return Failed(
+        "unreachable", "connect", code, "this machine has no address to call it from", retryable=True
+    )

@@ -34,7 +34,7 @@ _BY_ERRNO: dict[int, ErrorClass] = {
     errno.ENOSPC: "resource",
     errno.EDQUOT: "resource",
     errno.ENODEV: "config",
-    errno.EADDRNOTAVAIL: "connect",
+    errno.EADDRNOTAVAIL: "resource",
     errno.EADDRINUSE: "config",
     errno.EAFNOSUPPORT: "unsupported",
     errno.EPROTONOSUPPORT: "unsupported",
@@ -48,6 +48,10 @@ _ENDED = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENO
 _REMEDY: dict[int, str] = {
     errno.EMFILE: N_("Raise the limit of open files (ulimit -n) or ask for fewer connections."),
     errno.ENFILE: N_("The machine has no file handles left: end other programs."),
+    errno.EADDRNOTAVAIL: N_(
+        "All local ports for it are in use: ask for fewer connections, wait a minute until old ones are "
+        "forgotten, or widen net.ipv4.ip_local_port_range."
+    ),
     errno.ENOSPC: N_("Free some disk space."),
     errno.ENODEV: N_("Name an interface of this machine; `ots link` lists them."),
     errno.EAFNOSUPPORT: N_("This machine has no such address family: choose the other one."),

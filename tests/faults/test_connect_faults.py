@@ -104,6 +104,28 @@ def test_a_machine_without_the_address_family() -> None:
 
 @pytest.mark.netns
 @pytest.mark.parametrize(
+    ("probe", "target"),
+    [
+        ("tcp_connect", "127.0.0.1:80"),
+        ("tcp_connect", "[::1]:80"),
+        ("http_check", "http://127.0.0.1/"),
+        ("http_download", "http://127.0.0.1/"),
+        ("ftp_upload", "ftp://127.0.0.1/"),
+    ],
+)
+def test_a_machine_without_a_free_local_port(probe: str, target: str) -> None:
+    """Our shortage, not the target's failure: class resource, no verdict on the target, and what to do."""
+    preparation = "cd /proc/sys/net/ipv4; echo 40000 40001 > ip_local_port_range; "
+    preparation += "echo 40000-40001 > ip_local_reserved_ports; cd - > /dev/null"
+    attempt = in_name_space(preparation, {"probe": probe, "target": target, "params": {}})
+    assert attempt["outcome"] == "invalid"
+    error = attempt["error"]
+    assert (error["class"], error["phase"], error["code"]) == ("resource", "connect", "EADDRNOTAVAIL")
+    assert "ip_local_port_range" in error["remedy"]
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
     ("host", "family", "error_class", "code"),
     [
         ("nobody.ots.test", "auto", "dns", "NXDOMAIN"),

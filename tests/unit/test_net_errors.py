@@ -41,7 +41,7 @@ from ots.probe import Failed
         (errno.ECONNRESET, "transfer", "cutoff"),
         (errno.EPIPE, "transfer", "cutoff"),
         (errno.ETIMEDOUT, "connect", "timeout"),
-        (errno.EADDRNOTAVAIL, "connect", "connect"),
+        (errno.EADDRNOTAVAIL, "connect", "resource"),
         (errno.ENODEV, "config", "config"),
         (errno.EAFNOSUPPORT, "connect", "unsupported"),
         (errno.EPROTO, "connect", "connect"),
