@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "link": "Where this machine is attached.",
         "doctor": "What this machine can and can't measure, and why.",
         "config": "The settings and where each comes from.",
+        "license": "What may be done here, and the licences that say so.",
         "version": "Say which version this is, and which formats it speaks.",
     },
 }

@@ -82,6 +82,7 @@ def run_and_store(plan: Plan, options: RunOptions) -> Result:
 
     for warning in plan.case.warnings:
         click.echo(_("warning: {text}").format(text=warning), err=True)
+    _warn_of_licence(plan)
     asked = Options(
         tags=options.tags,
         job=options.job,
@@ -91,6 +92,24 @@ def run_and_store(plan: Plan, options: RunOptions) -> Result:
     )
     with store_errors(), Store.open(settings().data_dir) as store, LiveView() as live:
         return execute(plan, asked, settings(), store, live)
+
+
+_told: set[str] = set()
+"""What was said of licences, for several cases in one command have one licence."""
+
+
+def _warn_of_licence(plan: Plan) -> None:
+    from ots.license.entitlement import Rights
+
+    rights = plan.entitlement
+    if not isinstance(rights, Rights) or rights.standings is None:
+        return
+    from ots.commands.license_view import warnings
+
+    for warning in warnings(rights):
+        if warning not in _told:
+            _told.add(warning)
+            click.echo(_("warning: {text}").format(text=warning), err=True)
 
 
 def _show_plans(plans: list[Plan], options: RunOptions) -> int:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
-from ots.commands import nagios_style
+from ots.commands import exit_codes, nagios_style
 from ots.commands.output import CommandError, json_option
 from ots.i18n import _, language
 from ots.reports.format import BINARY, NAMES, CannotRender, check_installed
+from ots.session.export import export_refusal
 from ots.units import Dimension, UnitError, parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -163,7 +164,14 @@ def gather(
 
 
 def check_format(name: str, output: Path | None) -> None:
-    """Refuses, before anything is measured or written, a format that can't be made or shown here."""
+    """Refuses, before anything is measured or written, a format that can't or mustn't be made or shown."""
+    refusal = export_refusal(name)
+    if refusal is not None:
+        raise CommandError(
+            _("{name} is switched off in the settings ({place})").format(name=name, place=refusal.place),
+            exit_code=exit_codes.LICENCE_REFUSED,
+            remedy=f"ots license why {refusal.feature}",
+        )
     try:
         check_installed(name, language())
     except CannotRender as error:

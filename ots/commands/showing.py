@@ -19,6 +19,7 @@ from ots.probe import Probe
 from ots.reports.format import CannotRender, View, renderer
 from ots.schema.load_metrics import metrics_of
 from ots.session.execute import Result
+from ots.session.export import export_refusal
 
 
 def view(*reports: Report, width: int | None = None, colour: bool | None = None) -> View:
@@ -93,7 +94,8 @@ def show_result(result: Result, options: RunOptions) -> int:
     if options.nagios:
         return _show_status(result, options, how)
     _write(result.report, options, how)
-    if options.format == "terminal" and result.report.case.version is not None:
+    of_case = options.format == "terminal" and result.report.case.version is not None
+    if of_case and export_refusal("html") is None:
         click.echo(f"{_('HTML report')}: {write_page(result.report, how)}")
     codes = [exit_code(result.report, options)]
     if result.not_stored is not None:

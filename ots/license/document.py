@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -154,6 +154,11 @@ def moment(text: str) -> float:
     if not _INSTANT.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is no RFC 3339 time in UTC")
     return datetime.fromisoformat(text).timestamp()
+
+
+def instant(time: float) -> str:
+    """RFC 3339 UTC, whole seconds."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _convert(payload: Mapping[str, Any], kind: type[Document]) -> Document:

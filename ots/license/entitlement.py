@@ -6,6 +6,7 @@ The first two need no signature. So nothing is read or verified as long as `defa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Rights:
         place = self.switched_off.get(feature)
         if place is not None:
             return Refusal(feature, "", None, "settings", place)
-        if tiers.grants("default", feature) or self._granted(feature):
+        if tiers.grants("default", feature) or self.granted(feature):
             return None
         return Refusal(feature, self.tier, tiers.granted_from(feature))
 
@@ -75,11 +76,15 @@ class Rights:
             "state": None if standings is None or shown is None else standings.state_at(shown, wall),
         }
 
-    def _granted(self, feature: str) -> bool:
+    def granted(self, feature: str) -> bool:
+        """Whether the licence in force grants a feature: its own word, or else its tier's."""
         licence = self._licence()
         if licence is None:
             return False
-        return licence.features.get(feature, tiers.grants(licence.tier, feature))
+        own = [pattern for pattern in licence.features if fnmatchcase(feature, pattern)]
+        if own:
+            return licence.features[max(own, key=lambda pattern: (pattern == feature, len(pattern)))]
+        return tiers.grants(licence.tier, feature)
 
     def _licence(self) -> Licence | None:
         return None if self.chosen is None else self.chosen.licence

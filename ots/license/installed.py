@@ -112,15 +112,12 @@ def issuer_keys(written: Iterable[str]) -> Keys:
     return {key_id(key): key for key in keys}
 
 
-def current_revocations(texts: Iterable[str], keys: Keys) -> Revocations:
-    """The newest of these revocation lists that a trusted key has signed; an empty one if there is none."""
-    found = [Revocations()]
-    for text in texts:
-        try:
-            found.append(read_revocations(verify(text, REVOCATIONS, keys)))
-        except (StatementError, Malformed):
-            continue
-    return max(found, key=lambda each: each.serial)
+def signed_revocations(text: str, keys: Keys) -> Revocations | None:
+    """The revocation list that one of these keys has signed; None if the text is none."""
+    try:
+        return read_revocations(verify(text, REVOCATIONS, keys))
+    except (StatementError, Malformed):
+        return None
 
 
 def _choose(standings: Iterable[Standing]) -> Standing | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from ots.license.document import (
     Revocations,
     Revoked,
     Subject,
+    instant,
     moment,
     read_licence,
     read_revocations,
@@ -132,11 +132,6 @@ def _claimed_key(text: str) -> str:
     if len(text) > MAX_CHARACTERS or text.count(".") != 2:
         raise ValueError("this is no compact JWS")
     return str(strict_object(decode64(text.strip().split(".")[1])).get("public_key"))
-
-
-def instant(time: float) -> str:
-    """RFC 3339 UTC, whole seconds."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _plain(document: msgspec.Struct) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ots.config import Settings, SettingsError, settings
 from ots.license.entitlement import Rights
-from ots.license.tiers import FEATURES
+from ots.license.tiers import FEATURES, feature_of
 from ots.registry import kinds
 from ots.reports.format import NAMES
 from ots.store.licence_files import any_licence
@@ -48,11 +48,15 @@ def switched_off(stated: Settings) -> dict[str, str]:
 
 
 def feature_name(name: str) -> str | None:
-    """The feature that a person means: a kind by its name alone, any other as it is; None if unknown."""
+    """The feature that a person means: a kind by its name alone, any other as it is; None if unknown.
+
+    Kinds that only a later version has are known by their families.
+    """
     if name in functions():
         return name
-    kind = name.removeprefix("probe:").replace("-", "_")
-    return f"probe:{kind}" if kind in kinds() else None
+    feature = "probe:" + name.removeprefix("probe:").replace("-", "_")
+    row = feature_of(feature)
+    return feature if feature in functions() or (row is not None and row.name != "probe:*") else None
 
 
 def functions() -> list[str]:

@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ots.config.whole_file import write_whole
 from ots.i18n import _
 from ots.license import trusted_time
-from ots.license.document import Licence, Revocations, moment
-from ots.license.installed import Examiner, Keys, Standing, Standings, current_revocations, issuer_keys
+from ots.license.document import Licence, Revocations, instant, moment
+from ots.license.installed import Examiner, Keys, Standing, Standings, issuer_keys, signed_revocations
 from ots.license.state import Holder
 from ots.license.tiers import TIERS
 from ots.license.trusted_time import Memory
-from ots.signing.keys import UnusableKey, load_or_make
+from ots.license.types import WISH
+from ots.signing.keys import UnusableKey, load_or_make, write_public
+from ots.signing.statement import sign
 from ots.store import licence_files as files
 from ots.store.error import StoreError, explained
 from ots.store.folder import make_private
@@ -61,7 +63,7 @@ class Licences:
     def revocations(self) -> Revocations:
         """The revocation list that holds here."""
         text = files.read_text(self._folder / files.REVOCATIONS, self.warnings.append)
-        return current_revocations([] if text is None else [text], self._keys())
+        return (None if text is None else signed_revocations(text, self._keys())) or Revocations()
 
     def install(self, text: str, wall: float, *, allow_downgrade: bool = False) -> Standing:
         """Puts a licence beside the others, in place of the older ones of its line.
@@ -85,14 +87,33 @@ class Licences:
                 self._remember(trusted_time.in_force(memory, licence.line, licence.serial))
         return standing
 
-    def install_revocations(self, text: str) -> Revocations:
-        """Takes a revocation list unless the present one is as new, and gives the one that holds then."""
+    def install_revocations(self, text: str) -> Revocations | None:
+        """Takes a revocation list, unless the present one is as new, and gives the one that holds then.
+
+        None if the text is no list that an issuer has signed.
+        """
         with self._changing():
-            present, offered = self.revocations(), current_revocations([text], self._keys())
+            offered = signed_revocations(text, self._keys())
+            if offered is None:
+                return None
+            present = self.revocations()
             if offered.serial <= present.serial:
                 return present
             write_whole(self._folder / files.REVOCATIONS, text.strip().encode("ascii") + b"\n")
             return offered
+
+    def request(self, tier: str, note: str, wall: float) -> str:
+        """A request for a licence of this tier, signed with the agent's key, which is made if need be."""
+        with self._changing():
+            key = load_or_make(self._folder / files.AGENT_KEY)
+            wish = {
+                "agent_id": self._holder.agent_id,
+                "public_key": write_public(key.public_key()),
+                "tier": tier,
+                "note": note,
+                "issued_at": instant(wall),
+            }
+            return sign(wish, WISH, key)
 
     def withdraw(self, licence_ids: Iterable[str]) -> None:
         """Notes that an authenticated server has withdrawn these licences."""

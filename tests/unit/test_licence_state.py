@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ots.license import tiers, trusted_time
-from ots.license.document import Binding, Licence, Revocations, Revoked, Subject, moment
-from ots.license.issue import instant, new_licence, next_serial, renewed
+from ots.license.document import Binding, Licence, Revocations, Revoked, Subject, instant, moment
+from ots.license.issue import new_licence, next_serial, renewed
 from ots.license.state import HONOURED, Holder, Known, State, ends, refresh_at, state_of
 from ots.license.trusted_time import EARLIEST, Memory, heard, seal, trusted_now, unseal
 from ots.registry import kinds
