@@ -24,7 +24,7 @@ from bench.netns import do, pair
 _SOURCE = Path(__file__).with_name("emulator.c")
 _BUILD = Path(__file__).parents[2] / "build" / "lab"
 _NUMBERS = itertools.count()
-_AHEAD = -15
+_AHEAD = -20
 CONGESTION_CONTROL = "cubic"
 """Linux's own default."""
 
