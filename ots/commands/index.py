@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "job": "Whose work this is: start, note, finish a job.",
     },
     "Serving others": {
+        "agent": "",
         "server": "What serves others: the cloud server and the test server.",
     },
     "This machine": {

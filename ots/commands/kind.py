@@ -24,7 +24,7 @@ OWN = "param_"
 """Prefix of a parameter's name among click's, so that none can clash with an option of the run."""
 
 _RUN_NAMES = frozenset(
-    {"job", "tag", "max_data", "every", "for", "format", "output", "json", "repeat", "pause"}
+    {"job", "tag", "max_data", "every", "for", "format", "output", "upload", "json", "repeat", "pause"}
 )
 
 

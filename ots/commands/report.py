@@ -12,6 +12,7 @@ from ots.commands import exit_codes, report_list
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.report_compare import combine_command, diff_command
 from ots.commands.report_shelf import moment, the
+from ots.commands.report_upload import upload_command
 from ots.commands.store_errors import open_shelf
 from ots.i18n import _
 from ots.reports.format import NAMES
@@ -42,13 +43,14 @@ Examples:
 """
 
 
-@click.group("report", help=_("List, show, export, compare and delete reports.") + "\n\n" + _EXAMPLES)
+@click.group("report", help=_("List, show, export, compare, upload and delete reports.") + "\n\n" + _EXAMPLES)
 def command() -> None:
     pass
 
 
 command.add_command(diff_command)
 command.add_command(combine_command)
+command.add_command(upload_command)
 
 
 @command.command("list", help=_("What was measured, the newest first; yours and the service's."))

@@ -33,11 +33,12 @@ _FIELDS = (
     "stored_bytes",
     "sha256",
     "upload",
+    "upload_reason",
 )
 
 
 def lines(entries: Sequence[Entry], *, width: int | None, colour: bool) -> list[str]:
-    """One line for each report: number, local time, verdict, duration, case, job, targets.
+    """One line for each report: number, local time, verdict, duration, case, job, upload, targets.
 
     `width` is the terminal's; None cuts nothing.
     """
@@ -60,6 +61,7 @@ def lines(entries: Sequence[Entry], *, width: int | None, colour: bool) -> list[
         ],
         column["case_id"],
         [job or "" for job in column["job"]],
+        _uploads(column["upload"], column["upload_reason"]),
         column["targets"],
     )
     if width is None and not colour:
@@ -71,6 +73,21 @@ def lines(entries: Sequence[Entry], *, width: int | None, colour: bool) -> list[
 def documents(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """The same for machines."""
     return [{name: getattr(entry, name) for name in _FIELDS} for entry in entries]
+
+
+def _uploads(states: Sequence[str], reasons: Sequence[str | None]) -> list[str]:
+    """Where each report stands with the server; nothing where nobody wants it there."""
+    words = {
+        "none": "",
+        "waiting": _("waiting"),
+        "sending": _("sending"),
+        "sent": _("sent"),
+        "parked": _("parked"),
+    }
+    return [
+        f"{words[state]}: {reason}" if reason and state != "none" else words[state] or (reason or "")
+        for state, reason in zip(states, reasons, strict=True)
+    ]
 
 
 def _aligned(*columns: Sequence[str]) -> list[str]:

@@ -68,8 +68,12 @@ def _refuse_unused(given: dict[str, str], plans: list[Plan]) -> None:
 def run_and_show(plan: Plan, options: RunOptions) -> int:
     """Runs one plan, stores and shows its report; returns the exit code."""
     from ots.commands.showing import show_result
+    from ots.commands.uploading import send_after, send_before
 
-    return show_result(run_and_store(plan, options), options)
+    send_before(options)
+    result = run_and_store(plan, options)
+    code = show_result(result, options)
+    return exit_codes.strongest([code, send_after(result.report, options)])
 
 
 def run_and_store(plan: Plan, options: RunOptions) -> Result:
@@ -77,6 +81,7 @@ def run_and_store(plan: Plan, options: RunOptions) -> Result:
     from ots.commands.live import LiveView
     from ots.commands.store_errors import store_errors
     from ots.config import settings
+    from ots.remote.enrolled import queue_of_run
     from ots.session.execute import Options, execute
     from ots.store import Store
 
@@ -89,6 +94,7 @@ def run_and_store(plan: Plan, options: RunOptions) -> Result:
         every=options.every,
         duration=options.duration,
         max_data=options.max_data,
+        queue=queue_of_run(settings(), asked=options.upload),
     )
     with store_errors(), Store.open(settings().data_dir) as store, LiveView() as live:
         return execute(plan, asked, settings(), store, live)

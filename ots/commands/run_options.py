@@ -91,6 +91,7 @@ class RunOptions:
     warn_as_fail: bool
     as_json: bool
     nagios: bool
+    upload: bool | None
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -108,6 +109,11 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--output",
         type=click.Path(path_type=Path),
         help=_("Write it to this file, or into this folder, not to stdout."),
+    ),
+    click.option(
+        "--upload/--no-upload",
+        default=None,
+        help=_("Send the report to the server and wait for it, or don't (as upload.mode says)."),
     ),
     click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a warning too.")),
     click.option(
@@ -138,6 +144,7 @@ def gather(
     output: Path | None,
     warn_as_fail: bool,
     exit_style: str,
+    upload: bool | None,
     as_json: bool,
 ) -> RunOptions:
     """The options as one object; refuses what does not go together."""
@@ -160,6 +167,7 @@ def gather(
         warn_as_fail=warn_as_fail,
         as_json=as_json,
         nagios=nagios,
+        upload=upload,
     )
 
 

@@ -22,10 +22,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "OTS_JOB_PLAN": "job.plan",
     "OTS_RETENTION_MAX_SIZE": "retention.max_size",
     "OTS_RETENTION_MAX_AGE": "retention.max_age",
+    "OTS_UPLOAD_MODE": "upload.mode",
 }
 """Which variable of the environment sets which setting."""
 
-SECTIONS = frozenset({"job", "retention", "license", "features", "vars"})
+SECTIONS = frozenset({"job", "retention", "license", "upload", "features", "vars"})
 _MAX_BYTES = 256 * 1024
 
 

@@ -89,6 +89,32 @@ class License(_Section):
     ] = ()
 
 
+class Upload(_Section):
+    """What goes to the server, and when; without an enrolment nothing does."""
+
+    mode: Annotated[
+        Literal["auto", "manual", "off"],
+        Field(description="auto: every report goes to the server; manual: by ots report upload; off: none."),
+    ] = "auto"
+    position: Annotated[Switch, Field(description="Whether the position goes with a report.")] = True
+    device: Annotated[Switch, Field(description="Whether model and system of this machine go with it.")] = (
+        True
+    )
+    addresses: Annotated[
+        Switch, Field(description="Whether this machine's addresses, gateway and name servers go with it.")
+    ] = True
+    wait: Annotated[
+        Seconds, Field(description="How long a run waits at its end until its report is sent, such as 10 s.")
+    ] = 10.0
+    max_size: Annotated[
+        Bytes | None,
+        Field(description="Most that may wait to be sent, such as 256 MiB; null: no limit."),
+    ] = 268_435_456.0
+    max_age: Annotated[
+        Seconds | None, Field(description="How long a report waits to be sent, such as 30 d; null: for ever.")
+    ] = 2_592_000.0
+
+
 class Settings(_Section):
     """All settings. `origin` says where a value came from."""
 
@@ -107,6 +133,7 @@ class Settings(_Section):
     features: Annotated[
         dict[str, Switch], Field(description="Functions that are switched off here, such as ftp_upload: off.")
     ] = {}
+    upload: Upload = Upload()
     vars: Annotated[dict[str, str], Field(description="Variables of cases.")] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -23,19 +23,24 @@ from ots.session.job import add_late_notes, job_of_run
 from ots.session.signals import stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
+from ots.store.writer import Queue
 
 log = logging.getLogger("ots.session")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a case is to be run, beside what it says itself. Times in seconds, data in bytes."""
+    """How a case is to be run, beside what it says itself. Times in seconds, data in bytes.
+
+    `queue` says whether its report is to be sent to the server, and who ran it.
+    """
 
     tags: Mapping[str, str] = field(default_factory=dict)
     job: str | None = None
     every: float | None = None
     duration: float | None = None
     max_data: int | None = None
+    queue: Queue = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def execute(
     clock = SystemClock()
     report = _head(plan, options, settings, clock)
     targets = [target for planned in plan.steps for target in planned.step.targets]
-    with stopping() as stopper, store.begin(report) as writer:
+    with stopping() as stopper, store.begin(report, queue=options.queue) as writer:
         sink = StoreSink(writer)
         environment = Environment(
             sink=sink,

@@ -63,7 +63,45 @@ _FIRST = (
     """CREATE INDEX artifact_by_content ON artifact (sha256)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_OUTBOX = (
+    """ALTER TABLE report ADD COLUMN upload_reason TEXT""",
+    """UPDATE report SET upload = 'waiting' WHERE upload = 'pending'""",
+    """CREATE INDEX report_unsent ON report (upload) WHERE upload IN ('waiting', 'sending', 'parked')""",
+    """CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY REFERENCES report ON DELETE CASCADE,
+        by_hand INTEGER NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        refusals INTEGER NOT NULL DEFAULT 0,
+        next REAL NOT NULL DEFAULT 0,
+        sha256 TEXT,
+        body BLOB,
+        signature TEXT,
+        left_out TEXT)""",
+    """CREATE TABLE receipt (
+        id INTEGER PRIMARY KEY REFERENCES report ON DELETE CASCADE,
+        server_id TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        received_at TEXT NOT NULL,
+        statement TEXT NOT NULL,
+        signature TEXT NOT NULL,
+        left_out TEXT NOT NULL)""",
+    """CREATE TABLE gap (
+        gap_id TEXT PRIMARY KEY,
+        agent_id TEXT NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        noticed TEXT NOT NULL)""",
+    """CREATE TABLE pause (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        failures INTEGER NOT NULL,
+        until REAL NOT NULL,
+        reason TEXT)""",
+    """INSERT INTO pause VALUES (1, 0, 0, NULL)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _OUTBOX)
 """Statement lists; the n-th brings a database from version n to n + 1. Never edit one that was released."""
 
 VERSION = len(MIGRATIONS)
@@ -221,11 +259,12 @@ def _readable(path: Path) -> bool:
 
 
 def _salvage(aside: Path, fresh: sqlite3.Connection) -> int:
+    from ots.store import queue_note
     from ots.store.salvage import salvage
 
-    try:
-        source = _open(aside, "mode=ro")
-    except StoreError:
-        return 0
-    with closing(source), transaction(fresh):
-        return salvage(source, fresh)
+    saved = 0
+    with suppress(StoreError), closing(_open(aside, "mode=ro")) as source, transaction(fresh):
+        saved = salvage(source, fresh)
+    with transaction(fresh):
+        queue_note.heal(fresh, aside.parent)
+    return saved

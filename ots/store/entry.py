@@ -11,7 +11,9 @@ class Entry(NamedTuple):
 
     `verdict`, `sha256` and `duration` (seconds) are None while the run goes on; `duration` stays None for
     a run that was killed. `bytes` is the document's size, `stored_bytes` what it takes on disk with its
-    artifacts. `upload` is `none` (nobody wants it), `pending` or `sent`. `folder` is the store it lies in.
+    artifacts. `upload` is `none` (nobody wants it), `waiting`, `sending`, `sent`, or `parked` (the server
+    won't have it); `upload_reason` says why it still waits, was parked or was dropped. `folder` is the store
+    it lies in.
     """
 
     id: int
@@ -32,6 +34,7 @@ class Entry(NamedTuple):
     stored_bytes: int
     sha256: str | None
     upload: str
+    upload_reason: str | None
     folder: Path
 
     @property

@@ -1,4 +1,4 @@
-"""Keeps the store within its caps: the oldest reports go first, those that wait to be sent go last."""
+"""Keeps the store within its caps: the oldest reports go first, those that were never sent go last."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def prune(ledger: Ledger, *, max_bytes: float | None, max_age: float | None, now
     doomed: list[int] = []
     if max_age is not None:
         rows = ledger.select(
-            "SELECT id FROM report WHERE start < ? AND upload != 'pending' AND state != 'running'",
+            "SELECT id FROM report WHERE start < ? AND state != 'running' "
+            "AND upload NOT IN ('waiting', 'sending', 'parked')",
             rfc3339(now - max_age),
         )
         doomed += [row for (row,) in rows]
     if max_bytes is not None:
         doomed += _beyond_size(ledger, max_bytes, set(doomed))
     for row in doomed:
-        delete_row(ledger, row)
+        delete_row(ledger, row, "size")
     if doomed:
         log.info("deleted %d old reports to keep within the limits", len(doomed))
     return len(doomed)
@@ -37,7 +38,7 @@ def _beyond_size(ledger: Ledger, max_bytes: float, gone: set[int]) -> list[int]:
         (row, size)
         for row, size in ledger.select(
             "SELECT id, stored_bytes FROM report WHERE state != 'running' "
-            "ORDER BY upload = 'pending', start, id"
+            "ORDER BY upload IN ('waiting', 'sending', 'parked'), start, id"
         )
         if row not in gone
     ]

@@ -11,7 +11,7 @@ import msgspec
 from ots.model.report import Report
 from ots.store.rows import put_document
 
-_BODIES = ("document", "head", "step", "artifact")
+_BODIES = ("document", "head", "step", "artifact", "outbox", "receipt")
 _MOST_ROWS = 10_000_000
 """A row number beyond this in a damaged file is part of the damage."""
 
@@ -23,6 +23,7 @@ def salvage(source: sqlite3.Connection, fresh: sqlite3.Connection) -> int:
     was lost is made anew from its document, and a row without a document is left out.
     """
     _copy(source, fresh, "counter", "SELECT * FROM counter")
+    _copy(source, fresh, "gap", "SELECT * FROM gap")
     for row in range(1, _last_row(source) + 1):
         _copy(source, fresh, "report", f"SELECT * FROM report WHERE id = {row:d}")
         if not _exists(fresh, "report", row):
@@ -77,6 +78,9 @@ def _exists(database: sqlite3.Connection, table: str, row: int) -> bool:
 def _copy(source: sqlite3.Connection, fresh: sqlite3.Connection, table: str, query: str) -> None:
     """Copies the rows of a query up to the first that can't be read, or doesn't fit."""
     with suppress(sqlite3.Error):
-        for row in source.execute(query):
-            marks = ", ".join("?" * len(row))
-            fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+        rows = source.execute(query)
+        # By name: the damaged file may be of an older format, whose tables have fewer columns.
+        names = [column[0] for column in rows.description]
+        insert = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        for row in rows:
+            fresh.execute(insert, row)

@@ -19,7 +19,7 @@ from ots.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from ots.model.report import Report
-    from ots.store.writer import RunWriter
+    from ots.store.writer import Queue, RunWriter
 
 
 class Store:
@@ -62,12 +62,15 @@ class Store:
 
     # Writing
 
-    def begin(self, report: Report) -> RunWriter:
-        """Gives the report its `seq`, stores its head, and returns the writer of the run."""
+    def begin(self, report: Report, *, queue: Queue = "no") -> RunWriter:
+        """Gives the report its `seq`, stores its head, and returns the writer of the run.
+
+        `queue` says whether it is to be sent once the run has ended, however that ends, and who ran it.
+        """
         from ots.store import writer
 
         with explained(self.locks):
-            return writer.begin(self._ledger, report)
+            return writer.begin(self._ledger, report, queue)
 
     def next_seq(self, agent_id: str) -> int:
         """The number that the agent's next report will get if nobody else begins one before."""
@@ -96,11 +99,6 @@ class Store:
             # `execute` would take one step, which frees one page; a script is run to its end.
             connection.executescript("PRAGMA incremental_vacuum")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def set_upload(self, entry: Entry, upload: str) -> None:
-        """Notes whether the report is to be sent: `none`, `pending` or `sent`."""
-        with self.writing() as connection:
-            connection.execute("UPDATE report SET upload = ? WHERE id = ?", (upload, entry.id))
 
     # Reading
 
@@ -196,6 +194,12 @@ class Store:
         place = artifacts.path_of(self.folder, digest)
         with explained(place):
             return place.read_bytes()
+
+    def note_queue(self) -> None:
+        """Writes down beside the store what waits to be sent."""
+        from ots.store import queue_note
+
+        queue_note.write(self._ledger)
 
     # The database itself
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from types import TracebackType
+from typing import Literal
 
 from ots.model.report import Report, Step
-from ots.store import artifacts
+from ots.store import artifacts, queue_note
 from ots.store.document import pack_head, pack_step
 from ots.store.folder import make_private
 from ots.store.ledger import Ledger
 from ots.store.liveness import FileLock
+from ots.store.outbox import put_on_queue
 from ots.store.rows import put_document
 
 
@@ -74,8 +76,15 @@ class RunWriter:
         self._lock.release(remove=remove)
 
 
-def begin(ledger: Ledger, report: Report) -> RunWriter:
-    """Gives the report its number and stores its head; nothing may be measured before this returns."""
+Queue = Literal["no", "by-hand", "schedule"]
+"""Whether a report is to be sent, and whether a person or a schedule ran it."""
+
+
+def begin(ledger: Ledger, report: Report, queue: Queue = "no") -> RunWriter:
+    """Gives the report its number and stores its head; nothing may be measured before this returns.
+
+    It is put on the queue here, in the same transaction: a kill at whatever moment can't lose it.
+    """
     agent_id = str(report.agent.get("agent_id", ""))
     lock = FileLock.take(ledger.lock_of(report.run.run_id))
     if lock is None:
@@ -101,6 +110,10 @@ def begin(ledger: Ledger, report: Report) -> RunWriter:
             )
             row = cursor.lastrowid or 0
             database.execute("INSERT INTO head VALUES (?, ?)", (row, pack_head(report)))
+            if queue != "no":
+                put_on_queue(database, row, by_hand=queue == "by-hand")
+        if queue != "no":
+            queue_note.write(ledger)
     except BaseException:
         shutil.rmtree(ledger.files_of(report.run.run_id), ignore_errors=True)
         lock.release(remove=True)

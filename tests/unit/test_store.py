@@ -15,6 +15,7 @@ import pytest
 from ots.model.report import Report
 from ots.store import Shelf, Store, StoreError
 from ots.store.database import VERSION
+from ots.store.outbox import Outbox
 from ots.store.entry import Reference, parse_reference
 from tests.store_kit import AGENT, finish, make_report, make_step
 
@@ -221,7 +222,7 @@ def test_prune_by_size_takes_the_oldest_and_waiting_ones_last(store: Store) -> N
     """What waits to be sent outlives newer reports that nobody waits for."""
     for start in days(1, 2, 3):
         finish(store, make_report(start), make_step(0, log=4000))
-    store.set_upload(store.get("1"), "pending")
+    Outbox(store).add([store.get("1")])
     size = store.get("1").stored_bytes
     assert store.prune(max_bytes=2.5 * size, max_age=None, now=0.0) == 1
     assert [entry.seq for entry in store.list()] == [3, 1]
@@ -235,7 +236,7 @@ def test_prune_by_age_spares_waiting_and_running_ones(store: Store) -> None:
     """Age deletes what is old and finished and wanted by nobody."""
     for start in days(1, 2, 20):
         finish(store, make_report(start))
-    store.set_upload(store.get("2"), "pending")
+    Outbox(store).add([store.get("2")])
     with store.begin(make_report(days(1)[0])):
         noon_of_march_21st = 1774094400.0
         assert store.prune(max_bytes=None, max_age=10 * 86400.0, now=noon_of_march_21st) == 1

@@ -1,0 +1,151 @@
+"""Getting a place on a server, asking where one stands, giving it up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ots import __version__
+from ots.clock import rfc3339
+from ots.config import Settings
+from ots.netio.attachment.snapshot import observer
+from ots.remote import wire
+from ots.remote.client import Client, Refused
+from ots.remote.identity import Identity
+from ots.remote.membership import Membership, forget, write_licence, write_membership
+
+POLL = 5.0
+"""Seconds between two questions whether an agent has been approved."""
+
+_MACHINE_ID = Path("/etc/machine-id")
+log = logging.getLogger("ots.remote")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What an agent says of itself to get a place; the token appears nowhere else."""
+
+    url: str
+    token: str = field(repr=False)
+    name: str
+    department: str | None = None
+    project: str | None = None
+    ca: str | None = None
+    plain_http: bool = False
+
+
+async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
+    """Asks for a place and keeps the answer. Raises Refused, MembershipError, AddressError.
+
+    The same agent may ask again: it gets its place as it is now, and the server's present keys are pinned.
+    """
+    request = wire.Enrol(
+        token=wish.token,
+        agent_id=who.agent_id,
+        public_key=who.public_key,
+        name=wish.name,
+        version=__version__,
+        department=wish.department,
+        project=wish.project,
+        fingerprint=_fingerprint(wish.url),
+    )
+    async with Client(wish.url, who, ca=wish.ca) as client:
+        answer = await client.call("POST", "/agents", msgspec.json.encode(request), _JSON)
+        enrolled = answer.read(wire.Enrolled)
+        if enrolled.agent_id != who.agent_id or not enrolled.keys.receipt:
+            raise Refused("answer-invalid", "the server answered for another agent, or without keys")
+        membership = Membership(
+            url=wish.url,
+            server_id=enrolled.server_id,
+            server_name=enrolled.server_name,
+            agent_id=who.agent_id,
+            name=wish.name,
+            status=enrolled.status,
+            receipt_keys=enrolled.keys.receipt,
+            ca=wish.ca,
+            plain_http=wish.plain_http,
+            enrolled_at=rfc3339(time.time()),
+        )
+        try:
+            membership.trusted_receipts()
+        except ValueError as error:
+            raise Refused("answer-invalid", f"the server's keys can't be used: {error}") from None
+        _take_over(membership, enrolled, client)
+    write_licence(folder, enrolled.keys.licence, enrolled.licence)
+    write_membership(folder, membership)
+    return membership
+
+
+async def refresh(folder: Path, membership: Membership, client: Client) -> None:
+    """Asks the server where the agent stands, and keeps it. Raises Refused, MembershipError.
+
+    The pinned keys stay; another server is refused.
+    """
+    enrolled = (await client.call("GET", "/agent")).read(wire.Enrolled)
+    if enrolled.server_id != membership.server_id or enrolled.agent_id != membership.agent_id:
+        raise Refused("another-server", "another server answers at this address", decision="stop")
+    if not set(enrolled.keys.receipt) & set(membership.receipt_keys):
+        raise Refused("another-server", "the server signs with other keys than when the agent enrolled",
+                      decision="stop")  # fmt: skip
+    _take_over(membership, enrolled, client)
+    write_licence(folder, None, enrolled.licence)
+    write_membership(folder, membership)
+
+
+async def wait_for_approval(folder: Path, membership: Membership, client: Client) -> None:
+    """Asks until a person has decided. Raises Refused, MembershipError."""
+    while membership.status == "pending":
+        await asyncio.sleep(POLL)
+        await refresh(folder, membership, client)
+
+
+async def tell(membership: Membership, client: Client, settings: Settings, waiting: int) -> None:
+    """Tells the server of this machine, as far as the settings allow. Raises Refused."""
+    allowed = settings.upload
+    context = await observer(settings)(0.0)
+    info = wire.AgentInfo(
+        sent=rfc3339(time.time() + membership.clock_offset),
+        version=__version__,
+        hostname=socket.gethostname() if allowed.device else None,
+        device=context.device if allowed.device else None,
+        network=context.network if allowed.addresses else None,
+        position=context.position if allowed.position else None,
+        waiting=waiting,
+    )
+    await client.call("PUT", "/agent/info", msgspec.json.encode(info), _JSON)
+
+
+async def leave(folder: Path, client: Client) -> None:
+    """Gives the place up on the server, then here. Raises Refused, MembershipError."""
+    await client.call("DELETE", "/agent")
+    forget(folder)
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _take_over(membership: Membership, enrolled: wire.Enrolled, client: Client) -> None:
+    membership.status = enrolled.status
+    membership.server_name = enrolled.server_name
+    membership.department = enrolled.department
+    membership.project = enrolled.project
+    membership.tier = enrolled.tier
+    membership.upload_interval = max(0.0, enrolled.upload_interval)
+    membership.clock_offset = client.clock_offset
+    membership.refreshed_at = rfc3339(time.time())
+
+
+def _fingerprint(url: str) -> str | None:
+    """A hint that two agents run on one machine, of use to this server only."""
+    try:
+        machine = _MACHINE_ID.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return hashlib.sha256(f"ots-fingerprint {url} {machine}".encode()).hexdigest() if machine else None

@@ -1,0 +1,115 @@
+"""An agent and its server, both as a user starts them: enrolment, upload, receipts."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloud_kit import CloudServer, cloud_server
+from tests.command_line import CommandLine
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
+    with cloud_server(tmp_path_factory.mktemp("server"), options=["--rates", "1000"]) as running:
+        yield running
+
+
+@pytest.fixture
+def ots(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+def measure(ots: CommandLine, server: CloudServer, *options: str, code: int = 0) -> str:
+    """One quick run; what it said on stderr."""
+    done = ots.run("tcp-connect", f"127.0.0.1:{server.port}", "--count", "1", *options)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def enrol(ots: CommandLine, server: CloudServer, *options: str) -> dict[str, object]:
+    token = server.token(*options)
+    done = ots.run("agent", "enroll", server.url, "--token-from", "env:TOKEN", "--json", env={"TOKEN": token})
+    assert done.returncode == 0, done.stderr
+    assert token not in done.stdout + done.stderr
+    for path in (ots.folder / "data").rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes()
+    return dict(ots.json("agent", "status"))
+
+
+def kept(server: CloudServer, report_id: str) -> bytes:
+    """What the server keeps of a report."""
+    (body,) = ask(server, "SELECT body FROM revision WHERE report_id = ?", report_id)[0]
+    return zlib.decompress(body)
+
+
+def ask(server: CloudServer, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows of the server's database; a change is kept."""
+    with closing(sqlite3.connect(server.folder / "server.sqlite3")) as database, database:
+        return database.execute(statement, values).fetchall()
+
+
+def test_a_run_is_on_the_server_byte_for_byte(ots: CommandLine, server: CloudServer) -> None:
+    """Enrolled with a token, a run's report is on the server; an older one follows when it is asked for."""
+    measure(ots, server)
+    status = enrol(ots, server, "--department", "571", "--project", "HZ-12")
+    assert (status["status"], status["department"], status["project"]) == ("active", "571", "HZ-12")
+    assert (status["tier"], status["waiting"]) == ("friendly", 0)
+    for name in ("agent.key", "server.json", "licence-issuers.json"):
+        assert stat.S_IMODE(os.stat(ots.folder / "data" / name).st_mode) == 0o600
+    measure(ots, server)
+    rows = ots.reports()
+    assert [row["upload"] for row in rows] == ["sent", "none"]
+    done = ots.json("report", "upload", "--all")
+    assert (done["sent"], done["not_sent"], done["stopped"]) == ([1], [], None)
+    for row in rows:
+        stored = ots.run("report", "export", row["report_id"], "--format", "json", "--output", "-").stdout
+        assert kept(server, row["report_id"]) == stored.rstrip("\n").encode()
+
+
+def test_a_token_is_never_an_argument(ots: CommandLine, server: CloudServer) -> None:
+    """Whoever types the token itself is told to name its place, and the token is not repeated."""
+    done = ots.run("agent", "enroll", server.url, "--token-from", "ots-enrol-abc-canary")
+    assert done.returncode == 2
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_approval(ots: CommandLine, server: CloudServer) -> None:
+    """An agent that waits for approval keeps its reports until a person has decided."""
+    assert enrol(ots, server, "--approve")["status"] == "pending"
+    measure(ots, server)
+    assert ots.reports()[0]["upload"] == "waiting"
+    ask(server, "UPDATE agent SET status = 'active' WHERE status = 'pending'")
+    assert ots.json("report", "upload")["sent"] == [1]
+
+
+def test_a_server_that_is_away_costs_a_run_nothing(
+    ots: CommandLine, server: CloudServer, tmp_path: Path
+) -> None:
+    """The run passes, its report waits; who asked for the upload gets exit code 7."""
+    with cloud_server(tmp_path / "other") as other:
+        enrol(ots, other)
+    measure(ots, server)
+    said = measure(ots, server, "--upload", code=7)
+    assert "unreachable" in said
+    assert [row["upload"] for row in ots.reports()] == ["waiting", "waiting"]
+    assert ots.json("agent", "status", code=3)["unreachable"] == "unreachable"
+    with cloud_server(tmp_path / "other", port=other.port):
+        assert sorted(ots.json("report", "upload")["sent"]) == [1, 2]
+
+
+def test_leaving(ots: CommandLine, server: CloudServer) -> None:
+    """An agent that has left sends nothing, and says so to whoever asks it to."""
+    enrol(ots, server)
+    assert ots.json("agent", "leave")["not_sent"] == 0
+    measure(ots, server)
+    assert ots.reports()[0]["upload"] == "none"
+    assert ots.run("report", "upload").returncode == 2
