@@ -17,11 +17,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "Start test peers on loopback, measure against them, write the HTML report.",
     },
     "Reports": {
-        "report": "List, show, export, compare and delete reports.",
+        "report": "List, show, export, compare, upload and delete reports.",
         "job": "Whose work this is: start, note, finish a job.",
     },
     "Serving others": {
-        "agent": "",
+        "agent": "This machine as a member of a server: enrol, status, leave.",
         "server": "What serves others: the cloud server and the test server.",
     },
     "This machine": {

@@ -97,11 +97,10 @@ class Upload(_Section):
         Field(description="auto: every report goes to the server; manual: by ots report upload; off: none."),
     ] = "auto"
     position: Annotated[Switch, Field(description="Whether the position goes with a report.")] = True
-    device: Annotated[Switch, Field(description="Whether model and system of this machine go with it.")] = (
-        True
-    )
+    device: Annotated[Switch, Field(description="Whether its model and system go with a report.")] = True
     addresses: Annotated[
-        Switch, Field(description="Whether this machine's addresses, gateway and name servers go with it.")
+        Switch,
+        Field(description="Whether this machine's addresses, gateway and name servers go with a report."),
     ] = True
     wait: Annotated[
         Seconds, Field(description="How long a run waits at its end until its report is sent, such as 10 s.")

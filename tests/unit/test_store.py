@@ -15,8 +15,8 @@ import pytest
 from ots.model.report import Report
 from ots.store import Shelf, Store, StoreError
 from ots.store.database import VERSION
-from ots.store.outbox import Outbox
 from ots.store.entry import Reference, parse_reference
+from ots.store.outbox import Outbox
 from tests.store_kit import AGENT, finish, make_report, make_step
 
 
