@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
 from ots.server.api.dispatch import handler_of
 from ots.server.api.document import openapi
-from ots.server.api.operation import PATH_PARAMETERS, Operation
+from ots.server.api.operation import Operation, pattern
 from ots.server.api.problems import Refused, problem_response
 from ots.server.database.database import DatabaseAway
-from ots.server.identity import agent_administration, agent_operations, enrolment, login_operations
+from ots.server.identity import (
+    agent_administration,
+    agent_operations,
+    audit_operations,
+    enrolment,
+    login_operations,
+    token_administration,
+)
 from ots.server.reports import intake, reading
 from ots.server.services import SERVICES, Services
+from ots.server.web.routes import add_pages
 
 OPERATIONS: tuple[Operation, ...] = (
     *login_operations.OPERATIONS,
     *enrolment.OPERATIONS,
     *agent_administration.OPERATIONS,
     *agent_operations.OPERATIONS,
+    *token_administration.OPERATIONS,
+    *audit_operations.OPERATIONS,
     *intake.OPERATIONS,
     *reading.OPERATIONS,
 )
 """Every operation of the interface, in the document's order."""
 
-_IN_BRACES = re.compile(r"\{([a-z0-9_]+)\}")
 _HEALTH_PATIENCE = 3.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,18 +49,14 @@ def make_app(services: Services) -> web.Application:
     for path, operations in itertools.groupby(
         sorted(OPERATIONS, key=lambda one: one.path), lambda one: one.path
     ):
-        resource = app.router.add_resource(_pattern(path))
+        resource = app.router.add_resource(pattern(path))
         for operation in operations:
             resource.add_route(operation.method, handler_of(operation))
+    add_pages(app)
     app.router.add_get("/api/v1/openapi.json", _document)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _ready)
     return app
-
-
-def _pattern(path: str) -> str:
-    """A path with the form of each parameter, as the router wants it."""
-    return _IN_BRACES.sub(lambda found: f"{{{found[1]}:{PATH_PARAMETERS[found[1]]}}}", path)
 
 
 async def _run_writer(app: web.Application) -> AsyncIterator[None]:

@@ -55,8 +55,8 @@ class Tab:
                 return result
             self._note(message)
 
-    async def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Loads a file at a width in CSS pixels, as a phone would if it is narrow."""
+    async def open(self, page: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Loads a file or an address at a width in CSS pixels, as a phone would if it is narrow."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             await self.call(f"{domain}.enable")
         await self.call(
@@ -71,7 +71,16 @@ class Tab:
         self.requests.clear()
         self.complaints.clear()
         self.loaded = False
-        await self.call("Page.navigate", url=page.as_uri())
+        await self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        await self._until_loaded()
+
+    async def act(self, script: str) -> None:
+        """Runs a script that leads to another page, as a click does, and waits for that page."""
+        self.loaded = False
+        await self.evaluate(script)
+        await self._until_loaded()
+
+    async def _until_loaded(self) -> None:
         while not self.loaded:
             self._note(await self.socket.receive_json(timeout=_PATIENCE))
 

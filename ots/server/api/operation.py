@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ots.server.services import Services
 
 JSON_LIMIT = 65_536
+_IN_BRACES = re.compile(r"\{([a-z0-9_]+)\}")
 
 
 class Access(enum.Enum):
@@ -122,6 +124,11 @@ PATH_PARAMETERS: dict[str, str] = {
     "licence_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
 }
 """What stands in braces in a path, as a regular expression; a path that doesn't fit is not found."""
+
+
+def pattern(path: str) -> str:
+    """A path with the form of each parameter, as aiohttp's router wants it."""
+    return _IN_BRACES.sub(lambda found: f"{{{found[1]}:{PATH_PARAMETERS[found[1]]}}}", path)
 
 
 def alternatives(access: Access) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ots.server.identity import audit
 Status = Literal["pending", "active", "suspended", "revoked"]
 Action = Literal["approve", "refuse", "suspend", "resume", "revoke"]
 
-_MOVES: dict[Action, tuple[tuple[Status, ...], Status]] = {
+MOVES: dict[Action, tuple[tuple[Status, ...], Status]] = {
     "approve": (("pending",), "active"),
     "refuse": (("pending",), "revoked"),
     "suspend": (("active",), "suspended"),
@@ -108,7 +108,7 @@ async def show_agent(call: Call) -> Answer:
 async def change_agent(call: Call) -> Answer:
     """Moves an agent to another state; an action that doesn't fit its state is a conflict."""
     change: AgentChange = call.body
-    before, after = _MOVES[change.action]
+    before, after = MOVES[change.action]
     now = call.services.wall()
     async with call.services.database.writing() as connection:
         row = await _within_reach(connection, call, "agents:write")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from aiohttp import web
 from sqlalchemy import delete, select, update
 
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
@@ -13,6 +14,7 @@ from ots.server.database.tables import account, web_session
 from ots.server.identity import audit
 from ots.server.identity.caller import ROLES, Person
 from ots.server.identity.people import COOKIE, LIFE, log_in, log_out
+from ots.server.services import Services
 
 Password = Annotated[str, msgspec.Meta(max_length=1000)]
 
@@ -49,6 +51,13 @@ class Me(msgspec.Struct, kw_only=True):
 
 async def come_in(call: Call) -> Answer:
     """Opens a session: its secret comes as a cookie that scripts can't read."""
+    secret, person = await open_session(call)
+    cookie = session_cookie(call.services, call.request, secret, int(LIFE))
+    return Answer(200, _me(person), {"Set-Cookie": cookie})
+
+
+async def open_session(call: Call) -> tuple[str, Person]:
+    """A new session's secret and its person; the attempt is noted in any case. Raises Refused."""
     wish: LogIn = call.body
     try:
         secret, person = await log_in(call.services, wish.name, wish.password)
@@ -57,13 +66,13 @@ async def come_in(call: Call) -> Answer:
             await _note(call, f"account {wish.name[:60]}", "log in", "refused")
         raise
     await _note(call, person.name, "log in", "done")
-    return Answer(200, _me(person), {"Set-Cookie": session_cookie(call, secret, int(LIFE))})
+    return secret, person
 
 
 async def go_out(call: Call) -> Answer:
     """Ends the session, or does nothing for an API token."""
     await log_out(call.services, call.person)
-    return Answer(204, None, {"Set-Cookie": session_cookie(call, "", 0)})
+    return Answer(204, None, {"Set-Cookie": session_cookie(call.services, call.request, "", 0)})
 
 
 async def who_am_i(call: Call) -> Answer:
@@ -107,9 +116,9 @@ async def change_password(call: Call) -> Answer:
     return Answer(204)
 
 
-def session_cookie(call: Call, secret: str, seconds: int) -> str:
+def session_cookie(services: Services, request: web.Request, secret: str, seconds: int) -> str:
     """The cookie of a log-in; `Secure` wherever the request came by HTTPS."""
-    secure = "; Secure" if call.services.is_secure(call.request) else ""
+    secure = "; Secure" if services.is_secure(request) else ""
     return f"{COOKIE}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
 
 

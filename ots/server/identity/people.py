@@ -34,7 +34,7 @@ async def person_of_request(services: Services, request: web.Request, scope: str
     if header is not None:
         person = await _by_token(services, header)
     else:
-        person = await _by_cookie(services, request)
+        person = await person_of_session(services, request)
         if request.method not in _SAFE and not _from_our_page(request, person):
             raise Refused("csrf")
     if person.must_change and scope is not None:
@@ -77,7 +77,8 @@ async def log_out(services: Services, person: Person) -> None:
         await connection.execute(delete(web_session).where(web_session.c.id_hash == person.session))
 
 
-async def _by_cookie(services: Services, request: web.Request) -> Person:
+async def person_of_session(services: Services, request: web.Request) -> Person:
+    """The person whose log-in the cookie names. Raises Refused."""
     secret = request.cookies.get(COOKIE)
     if not secret:
         raise Refused("login-required")

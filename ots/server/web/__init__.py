@@ -1,0 +1,1 @@
+"""The plain pages for people: server-rendered, without a script. They call what the interface offers."""

@@ -1,0 +1,175 @@
+"""The pages behind the door: overview, agents, reports, tokens, audit."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+from sqlalchemy import func, select
+
+from ots.reports.format import View, renderer
+from ots.schema.load_metrics import metrics_of
+from ots.schema.report import ReportError, read_report
+from ots.server.api.operation import Operation
+from ots.server.api.paging import PageQuery
+from ots.server.api.problems import Refused
+from ots.server.database.tables import agent
+from ots.server.identity import agent_administration, audit_operations, token_administration
+from ots.server.identity.agent_administration import AgentChange, AgentQuery
+from ots.server.identity.audit_operations import AuditQuery
+from ots.server.identity.token_administration import NewToken
+from ots.server.reports import reading
+from ots.server.reports.reading import ReportQuery, report_within_reach, revision_of
+from ots.server.web.page import Visit, headers
+
+_REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
+_OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for module in (agent_administration, token_administration, audit_operations, reading)
+    for operation in module.OPERATIONS
+}
+_LATEST = 10
+
+
+async def overview(visit: Visit) -> web.StreamResponse:
+    """How many agents in which state, and the newest reports."""
+    person = visit.person
+    assert person is not None
+    agents: dict[str, int] = {}
+    latest: list[Any] = []
+    if person.may("agents:read"):
+        query = (
+            select(agent.c.status, func.count())
+            .where(person.reach("agents:read").condition(agent))
+            .group_by(agent.c.status)
+        )
+        async with visit.services.database.reading() as connection:
+            agents = {row[0]: row[1] for row in await connection.execute(query)}
+    if person.may("reports:read"):
+        latest = (await visit.call(_OPERATIONS["listReports"], query=ReportQuery(limit=_LATEST))).items
+    return visit.show("overview", agents=agents, latest=latest)
+
+
+async def agents(visit: Visit) -> web.StreamResponse:
+    wanted = visit.query(AgentQuery)
+    found = await visit.call(_OPERATIONS["listAgents"], query=wanted)
+    return visit.show("agents", page=found, wanted=wanted, following=_following(visit, found.next))
+
+
+async def show_agent(visit: Visit) -> web.StreamResponse:
+    """One agent, what it told of itself, and its newest reports."""
+    assert visit.person is not None
+    found = await visit.call(_OPERATIONS["showAgent"])
+    latest: list[Any] = []
+    if visit.person.may("reports:read"):
+        wanted = ReportQuery(limit=_LATEST, agent_id=found.agent_id)
+        latest = (await visit.call(_OPERATIONS["listReports"], query=wanted)).items
+    info = msgspec.json.format(msgspec.json.encode(found.info), indent=2).decode() if found.info else None
+    return visit.show("agent", agent=found, latest=latest, info=info, actions=_actions(visit, found.status))
+
+
+async def change_agent(visit: Visit) -> web.StreamResponse:
+    await visit.call(_OPERATIONS["changeAgent"], body=visit.filled(AgentChange))
+    return web.HTTPSeeOther(f"/agents/{visit.request.match_info['agent_id']}")
+
+
+async def reports(visit: Visit) -> web.StreamResponse:
+    wanted = visit.query(ReportQuery)
+    found = await visit.call(_OPERATIONS["listReports"], query=wanted)
+    return visit.show("reports", page=found, wanted=wanted, following=_following(visit, found.next))
+
+
+async def show_report(visit: Visit) -> web.StreamResponse:
+    """One report: its place, its revisions, and the document itself in a frame."""
+    found = await visit.call(_OPERATIONS["showReport"])
+    return visit.show("report", report=found)
+
+
+async def show_document(visit: Visit) -> web.StreamResponse:
+    """The newest revision that is kept, as the page that the agent itself would write."""
+    assert visit.person is not None
+    number = visit.request.match_info["number"]
+    async with visit.services.database.reading() as connection:
+        row = await report_within_reach(connection, visit.person, number)
+        found = await revision_of(connection, row, int(visit.request.query.get("revision", row.revision)))
+    if found.body is None:
+        raise Refused("not-found", "retention has taken the bytes of this revision")
+    try:
+        document = read_report(zlib.decompress(found.body))
+    except ReportError as error:
+        raise Refused("schema-unsupported", str(error)) from None
+    shown = renderer("html").render(document, _view_of(document, visit.language))
+    return web.Response(text=str(shown), content_type="text/html", headers=headers(_REPORT_POLICY))
+
+
+async def tokens(visit: Visit) -> web.StreamResponse:
+    found = await visit.call(_OPERATIONS["listTokens"], query=visit.query(PageQuery))
+    return visit.show("tokens", page=found, made=None, following=_following(visit, found.next))
+
+
+async def make_token(visit: Visit) -> web.StreamResponse:
+    """Makes a token and shows it, this once."""
+    made = await visit.call(_OPERATIONS["makeToken"], body=visit.filled(NewToken))
+    found = await visit.call(_OPERATIONS["listTokens"], query=PageQuery())
+    return visit.show("tokens", status=201, page=found, made=made.token, following=None)
+
+
+async def revoke_token(visit: Visit) -> web.StreamResponse:
+    await visit.call(_OPERATIONS["revokeToken"])
+    return web.HTTPSeeOther("/tokens")
+
+
+async def audit(visit: Visit) -> web.StreamResponse:
+    found = await visit.call(_OPERATIONS["listAudit"], query=visit.query(AuditQuery))
+    return visit.show("audit", page=found, following=_following(visit, found.next))
+
+
+def _following(visit: Visit, cursor: str | None) -> str | None:
+    """The address of the next page of a list."""
+    if cursor is None:
+        return None
+    return f"{visit.request.path}?{urlencode({**visit.request.query, 'cursor': cursor})}"
+
+
+def _actions(visit: Visit, status: str) -> list[str]:
+    """What may be done with an agent in this state, by this person."""
+    assert visit.person is not None
+    if not visit.person.may("agents:write"):
+        return []
+    return [action for action, (before, _) in agent_administration.MOVES.items() if status in before]
+
+
+def _view_of(document: Any, language: str) -> View:
+    from ots.registry import kinds
+
+    known = kinds()
+    probes = [known[kind] for kind in sorted({step.probe for step in document.steps}) if kind in known]
+    return View(
+        definitions={
+            definition.key: definition for probe in probes for definition in metrics_of(probe, "any")
+        },
+        language=language,
+        width=100,
+        colour=False,
+    )
+
+
+PAGES = (
+    ("GET", "/", overview),
+    ("GET", "/agents", agents),
+    ("GET", "/agents/{agent_id}", show_agent),
+    ("POST", "/agents/{agent_id}", change_agent),
+    ("GET", "/reports", reports),
+    ("GET", "/reports/{number}", show_report),
+    ("GET", "/reports/{number}/document", show_document),
+    ("GET", "/tokens", tokens),
+    ("POST", "/tokens", make_token),
+    ("POST", "/tokens/{token_id}/revoke", revoke_token),
+    ("GET", "/audit", audit),
+)
+"""Method, path and maker of each page behind the door."""

@@ -1,0 +1,9 @@
+"""Words of the data that pages show in the reader's language; templates look them up as they come."""
+
+from __future__ import annotations
+
+from ots.i18n import N_
+
+STATUSES = (N_("active"), N_("pending"), N_("suspended"), N_("revoked"))
+ACTIONS = (N_("approve"), N_("refuse"), N_("suspend"), N_("resume"), N_("revoke"))
+TIERS = (N_("default"), N_("friendly"), N_("professional"))

@@ -1,0 +1,116 @@
+"""The server's pages in a real browser: log-in, a token, an agent that enrols, and its report on the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.browser.chromium import Tab, browser
+from tests.cloud_kit import ADMIN_PASSWORD, CloudServer, HandAgent, cloud_server
+from tests.peers.require import require
+from tests.unit.sample_reports import hostile
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with browser(require("chromium")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    with cloud_server(tmp_path, options=["--rates", "1000"]) as running:
+        yield running
+
+
+async def _fill(tab: Tab, action: str, fields: dict[str, str]) -> None:
+    """Fills in the form with this action and sends it by its first button."""
+    form = f"document.querySelector('form[action=\"{action}\"]')"
+    for name, value in fields.items():
+        await tab.evaluate(f"{form}.elements[{json.dumps(name)}].value = {json.dumps(value)}")
+    await tab.act(f"{form}.querySelector('button').click()")
+
+
+async def _log_in(tab: Tab, server: CloudServer) -> None:
+    """As the first administrator, who has to choose a password first."""
+    assert server.first is not None
+    await tab.open(f"{server.url}/login", width=1200)
+    await _fill(tab, "/login", server.first)
+    assert await tab.evaluate("location.pathname") == "/password"
+    new = {"present": server.first["password"], "new": ADMIN_PASSWORD, "again": ADMIN_PASSWORD}
+    await _fill(tab, "/password", new)
+    assert await tab.evaluate("location.pathname") == "/"
+
+
+async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: CloudServer) -> None:
+    await _log_in(tab, server)
+    await tab.open(f"{server.url}/tokens", width=1200)
+    await _fill(tab, "/tokens", {"department": "571", "project": "HZ-12"})
+    token = await tab.evaluate("document.querySelector('#token').textContent")
+    agent = HandAgent(server.url)
+    report = agent.report()
+    async with aiohttp.ClientSession() as session:
+        assert (await agent.enrol(session, token))[0] == 201
+        assert (await agent.upload(session, report))[0] == 201
+    await tab.open(f"{server.url}/agents", width=1200)
+    assert "van-3" in await tab.evaluate("document.querySelector('table').innerText")
+    await tab.open(f"{server.url}/reports", width=1200)
+    assert "HZ-117" in await tab.evaluate("document.querySelector('table').innerText")
+    await tab.act("document.querySelector('table a').click()")
+    assert report.report_id in await tab.evaluate("document.body.innerText")
+    await tab.open(f"{server.url}{await tab.evaluate('location.pathname')}/document", width=1200)
+    assert "Zhejiang Broadband" in await tab.evaluate("document.body.innerText")
+    assert not tab.complaints
+    await tab.open(f"{server.url}/audit", width=1200)
+    assert "enrolment token" in await tab.evaluate("document.querySelector('table').innerText")
+
+
+async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer) -> None:
+    await _log_in(tab, server)
+    agent = HandAgent(server.url)
+    report = hostile()
+    report.agent = {**report.agent, "agent_id": agent.agent_id}
+    script = "<script>window.broken=1</script><img src=x onerror=window.broken=1>"
+    report.job.id = script
+    report.job.customer = script
+    async with aiohttp.ClientSession() as session:
+        assert (await agent.enrol(session, server.open_token(), name=script))[0] == 201
+        assert (await agent.upload(session, report))[0] == 201
+    for path in (
+        "/",
+        "/agents",
+        f"/agents/{agent.agent_id}",
+        "/reports",
+        "/reports/1",
+        "/reports/1/document",
+    ):
+        await tab.open(f"{server.url}{path}", width=1200)
+        assert await tab.evaluate("window.broken") is None
+        assert script[:40] in await tab.evaluate("document.body.innerText") or path == "/reports/1"
+        assert not tab.complaints, (path, tab.complaints)
+
+
+async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer) -> None:
+    await _log_in(tab, server)
+    await tab.open(server.url, width=1200)
+    await _fill(tab, "/language", {})
+    assert await tab.evaluate("document.documentElement.lang") == "zh"
+    for path in ("/", "/agents", "/reports", "/tokens", "/audit", "/password"):
+        await tab.open(f"{server.url}{path}", width=360)
+        assert await tab.evaluate("document.documentElement.lang") == "zh"
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+async def test_whoever_is_not_logged_in_sees_the_door(tab: Tab, server: CloudServer) -> None:
+    for path in ("/", "/agents", "/reports", "/reports/1", "/reports/1/document", "/tokens", "/audit"):
+        await tab.open(f"{server.url}{path}", width=800)
+        assert await tab.evaluate("location.pathname") == "/login"
+    await _fill(tab, "/login", {"name": "admin", "password": "wrong wrong wrong"})
+    assert "do not fit" in await tab.evaluate("document.body.innerText")
