@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.report_compare import combine_command, diff_command
 from ots.commands.report_shelf import moment, the
 from ots.commands.report_upload import upload_command
+from ots.commands.report_verify import verify_command
 from ots.commands.store_errors import open_shelf
 from ots.i18n import _
 from ots.reports.format import NAMES
@@ -51,6 +52,7 @@ def command() -> None:
 command.add_command(diff_command)
 command.add_command(combine_command)
 command.add_command(upload_command)
+command.add_command(verify_command)
 
 
 @command.command("list", help=_("What was measured, the newest first; yours and the service's."))
@@ -115,7 +117,10 @@ def show_command(reference: str, as_json: bool) -> None:
             deliver(store.document(entry).decode(), None)
             return
         report = store.report(entry)
+        sending = report_list.sending(store, entry)
     deliver(render(report, "terminal", view(report), folder=entry.folder), None)
+    if sending is not None:
+        click.echo(sending, err=True)
 
 
 @command.command("export", help=_("Write one report in some format."), context_settings=_NUMBERS_LIKE_OPTIONS)
@@ -133,51 +138,37 @@ def show_command(reference: str, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help=_("File or folder; - is stdout. Default: a name made of number and case, here."),
 )
+@click.option(
+    "--sign", "signed", is_flag=True, help=_("With --format json: write FILE.sig, and FILE.receipt if sent.")
+)
 @json_option
-def export_command(reference: str, format_name: str, output: Path | None, as_json: bool) -> None:
+def export_command(
+    reference: str, format_name: str, output: Path | None, signed: bool, as_json: bool
+) -> None:
     from ots.commands.run_options import check_format
     from ots.commands.showing import deliver
 
     format_name = _known_format(format_name)
     to_stdout = output is not None and str(output) == "-"
+    if signed and (format_name != "json" or to_stdout):
+        raise CommandError(_("--sign: what is signed is the report itself, as a file: --format json"))
     check_format(format_name, None if to_stdout else Path(format_name))
     with open_shelf() as shelf:
         entry = the(shelf, reference)
         document, extension = _rendered(shelf, entry, format_name)
+        proofs = _proofs(shelf, entry, document) if signed else {}
     if to_stdout:
         deliver(document, None)
         return
     name = f"{entry.seq}-{entry.case_id}.{extension}"
     path = Path(name) if output is None else output / name if output.is_dir() else output
     deliver(document, path)
+    for suffix, statement in proofs.items():
+        deliver(f"{statement}\n", path.with_name(path.name + suffix))
     if as_json:
         print_json({"report_id": entry.report_id, "format": format_name, "path": str(path)})
     else:
         click.echo(path)
-
-
-@command.command(
-    "verify", help=_("Check stored reports against their hashes."), context_settings=_NUMBERS_LIKE_OPTIONS
-)
-@click.argument("references", metavar="REPORT…", nargs=-1)
-@json_option
-def verify_command(references: tuple[str, ...], as_json: bool) -> int:
-    checked: list[dict[str, Any]] = []
-    with open_shelf() as shelf:
-        entries = [the(shelf, text) for text in references] if references else list(shelf.list())
-        for entry in entries:
-            if not entry.running:
-                checked.append(
-                    {"seq": entry.seq, "report_id": entry.report_id, "damage": _damage(shelf, entry)}
-                )
-    damaged = [row for row in checked if row["damage"] is not None]
-    if as_json:
-        print_json({"checked": len(checked), "damaged": damaged})
-    else:
-        for row in damaged:
-            click.echo(f"#{row['seq']}  {row['damage']}")
-        click.echo(_("{n} checked, {bad} damaged").format(n=len(checked), bad=len(damaged)))
-    return exit_codes.FAIL if damaged else exit_codes.PASS
 
 
 @command.command("delete", help=_("Delete reports for good."), context_settings=_NUMBERS_LIKE_OPTIONS)
@@ -257,6 +248,33 @@ def _known_format(name: str) -> str:
     )
 
 
+def _proofs(shelf: Shelf, entry: Entry, document: str | bytes) -> dict[str, str]:
+    """The statements about an exported report, by the suffix of their files."""
+    from hashlib import sha256
+
+    from ots.remote import proof
+    from ots.remote.identity import identity
+    from ots.signing.keys import UnusableKey
+    from ots.store.outbox import Outbox
+
+    data = document.encode() if isinstance(document, str) else document
+    try:
+        who = identity(entry.folder)
+    except UnusableKey as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN, remedy=error.remedy) from None
+    if who.agent_id != entry.agent_id:
+        raise CommandError(_("report {seq} is of another agent").format(seq=entry.seq))
+    found = {
+        proof.SIGNATURE_SUFFIX: proof.sign_report(
+            data, report_id=entry.report_id, revision=entry.revision, seq=entry.seq, who=who
+        )
+    }
+    kept = Outbox(shelf.store_of(entry)).receipt(entry)
+    if kept is not None and kept.sha256 == sha256(data).hexdigest():
+        found[proof.RECEIPT_SUFFIX] = kept.statement
+    return found
+
+
 def _rendered(shelf: Shelf, entry: Entry, format_name: str) -> tuple[str | bytes, str]:
     """The document and its file extension; JSON is what was stored, byte for byte."""
     from ots.commands.showing import render, view
@@ -268,20 +286,6 @@ def _rendered(shelf: Shelf, entry: Entry, format_name: str) -> tuple[str | bytes
     report = store.report(entry)
     document = render(report, format_name, view(report, width=100, colour=False), folder=entry.folder)
     return document, renderer(format_name).FORMAT.extension
-
-
-def _damage(shelf: Shelf, entry: Entry) -> str | None:
-    from hashlib import sha256
-
-    store = shelf.store_of(entry)
-    try:
-        store.document(entry)
-        for digest in store.artifact_digests(entry):
-            if sha256(store.artifact(digest)).hexdigest() != digest:
-                return _("an artifact was changed: {digest}").format(digest=digest)
-    except StoreError as error:
-        return str(error)
-    return None
 
 
 def _confirm(entries: list[Entry]) -> None:

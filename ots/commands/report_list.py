@@ -11,10 +11,11 @@ import click
 from ots.commands.columns import cells, cut
 from ots.i18n import _
 from ots.reports.plain import plain
-from ots.store import Entry
+from ots.store import Entry, Store
 
 _COLOURS = {"fail": "red", "error": "magenta", "warn": "yellow", "pass": "green", "measured": "cyan"}
 _RIGHT = (0, 3)
+_LEFT_OUT_SHOWN = 8
 _FIELDS = (
     "seq",
     "report_id",
@@ -88,6 +89,26 @@ def _uploads(states: Sequence[str], reasons: Sequence[str | None]) -> list[str]:
         f"{words[state]}: {reason}" if reason and state != "none" else words[state] or (reason or "")
         for state, reason in zip(states, reasons, strict=True)
     ]
+
+
+def sending(store: Store, entry: Entry) -> str | None:
+    """Where one report stands with the server, and what of it was left out; None where nobody asks."""
+    if entry.upload == "none" and entry.upload_reason is None:
+        return None
+    from ots.store.outbox import Outbox
+
+    kept = Outbox(store).receipt(entry)
+    if entry.upload != "sent" or kept is None:
+        return _("Server: {state}").format(state=_uploads([entry.upload], [entry.upload_reason])[0])
+    line = _("Server: sent, kept since {time}").format(time=_LocalTime().of(kept.received_at))
+    if kept.left_out:
+        shown = ", ".join(kept.left_out[:_LEFT_OUT_SHOWN]) + (
+            " …" if len(kept.left_out) > _LEFT_OUT_SHOWN else ""
+        )
+        line += "\n" + _("{n} values were left out of what was sent: {names}").format(
+            n=len(kept.left_out), names=plain(shown)
+        )
+    return line
 
 
 def _aligned(*columns: Sequence[str]) -> list[str]:

@@ -83,7 +83,9 @@ def _withhold(report: Any, allowed: Upload) -> Iterator[str]:
             nulls["position"] = WITHHELD
             yield f"{place}/position"
         if not allowed.device:
-            yield from _empty(context["device"], "device", tuple(context["device"]), nulls, place)
+            device = context["device"]
+            if list(_empty(device, "device", tuple(device), nulls, place)):
+                yield f"{place}/device"
         if not allowed.addresses:
             network = context["network"]
             yield from _empty(network, "network", _ADDRESSES, nulls, place)

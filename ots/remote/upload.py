@@ -24,8 +24,9 @@ from ots.remote.client import Client, Refused
 from ots.remote.identity import Identity
 from ots.remote.leaving import clean_artifact, leaving
 from ots.remote.membership import Membership
+from ots.remote.proof import sign_report
 from ots.remote.retry import wait
-from ots.signing.statement import StatementError, sign, verify
+from ots.signing.statement import StatementError, verify
 from ots.store import Store, StoreError
 from ots.store.artifacts import path_of
 from ots.store.liveness import FileLock
@@ -172,15 +173,9 @@ class Sender:
             return item.offer
         found = leaving(self._document(item), self._allowed, self._artifact)
         digest = hashlib.sha256(found.document).hexdigest()
-        claim = wire.ReportClaim(
-            agent_id=item.agent_id,
-            report_id=item.report_id,
-            revision=item.revision,
-            seq=item.seq,
-            sha256=digest,
-            size=len(found.document),
+        signature = sign_report(
+            found.document, report_id=item.report_id, revision=item.revision, seq=item.seq, who=self._who
         )
-        signature = sign(msgspec.to_builtins(claim), wire.REPORT, self._who.key)
         return Offer(found.document, digest, signature, found.left_out)
 
     def _document(self, item: Item) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -113,3 +114,40 @@ def test_leaving(ots: CommandLine, server: CloudServer) -> None:
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "none"
     assert ots.run("report", "upload").returncode == 2
+
+
+def test_verify(ots: CommandLine, server: CloudServer) -> None:
+    """An exported report is proven by signature and by receipt; one byte less and nothing is."""
+    enrol(ots, server)
+    measure(ots, server)
+    path = ots.folder / "out.json"
+    ots.json("report", "export", "last", "--format", "json", "--output", str(path), "--sign")
+    proven = ots.json("report", "verify", str(path))
+    assert (proven["proven"], proven["report_id"], proven["seq"]) == (True, ots.reports()[0]["report_id"], 1)
+    assert ots.json("report", "verify", str(path), "--server")["proven"]
+    assert ots.json("report", "verify", "last", "--server") == {"checked": 1, "damaged": []}
+    stranger = ots.json(
+        "report", "verify", str(path), "--key", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", code=1
+    )
+    assert stranger["fault"] == "unknown-key"
+    path.write_bytes(path.read_bytes().replace(b'"revision":1', b'"revision":2', 1))
+    assert ots.json("report", "verify", str(path), code=1)["fault"] == "changed"
+    assert ots.json("report", "verify", str(path), "--server", code=1)["fault"] == "changed"
+
+
+def test_what_is_left_out_is_told(ots: CommandLine, server: CloudServer) -> None:
+    """The server gets neither what the settings withhold nor a secret in a tag, and `report show` says so."""
+    enrol(ots, server)
+    for name in ("device", "addresses"):
+        assert ots.run("config", "set", f"upload.{name}", "off").returncode == 0
+    measure(ots, server, "--tag", "where=ftp://user:canary-7f3a@192.0.2.9/")
+    (row,) = ots.reports()
+    document = json.loads(kept(server, row["report_id"]))
+    assert document["tags"]["where"] == "ftp://***@192.0.2.9/"
+    context = document["contexts"][0]
+    assert context["device"]["kernel"] is None and context["nulls"]["device.kernel"] == "withheld"
+    assert context["network"]["addresses"] == []
+    assert "canary" in json.dumps(ots.report())
+    shown = ots.run("report", "show", "last")
+    assert "/tags/where" in shown.stderr and "left out" in shown.stderr
+    assert ots.json("report", "verify", "last", "--server")["damaged"] == []
