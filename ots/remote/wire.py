@@ -93,11 +93,11 @@ class AgentInfo(msgspec.Struct, kw_only=True):
 
 
 class LicenceText(msgspec.Struct, kw_only=True):
-    """The licence in force for the agent, and which licences of it were withdrawn."""
+    """The licence in force for the agent, and the signed list of what was withdrawn."""
 
     licence: str | None
     tier: str
-    revoked: list[str] = []
+    revocations: str
 
 
 class LicenceWish(msgspec.Struct, kw_only=True):

@@ -21,6 +21,8 @@ from ots.server.identity import (
     login_operations,
     token_administration,
 )
+from ots.server.licences import operations as licences
+from ots.server.licences import wishes
 from ots.server.reports import intake, reading
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
@@ -32,6 +34,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *agent_operations.OPERATIONS,
     *token_administration.OPERATIONS,
     *audit_operations.OPERATIONS,
+    *licences.OPERATIONS,
+    *wishes.OPERATIONS,
     *intake.OPERATIONS,
     *reading.OPERATIONS,
 )

@@ -68,6 +68,9 @@ async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: C
     await tab.open(f"{server.url}{await tab.evaluate('location.pathname')}/document", width=1200)
     assert "Zhejiang Broadband" in await tab.evaluate("document.body.innerText")
     assert not tab.complaints
+    await tab.open(f"{server.url}/licences", width=1200)
+    await _fill(tab, "/licences", {"agent_id": agent.agent_id, "tier": "professional"})
+    assert "professional" in await tab.evaluate("document.querySelector('table').innerText")
     await tab.open(f"{server.url}/audit", width=1200)
     assert "enrolment token" in await tab.evaluate("document.querySelector('table').innerText")
 
@@ -102,7 +105,7 @@ async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer
     await tab.open(server.url, width=1200)
     await _fill(tab, "/language", {})
     assert await tab.evaluate("document.documentElement.lang") == "zh"
-    for path in ("/", "/agents", "/reports", "/tokens", "/audit", "/password"):
+    for path in ("/", "/agents", "/reports", "/licences", "/tokens", "/audit", "/password"):
         await tab.open(f"{server.url}{path}", width=360)
         assert await tab.evaluate("document.documentElement.lang") == "zh"
         assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path

@@ -18,6 +18,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _BUSY_SECONDS = 10
+_ORDER = 0x07_5058
+"""The PostgreSQL advisory lock of `one_at_a_time`."""
+
 _POOL = 10
 _FULL = ("disk is full", "no space left", "disk i/o error", "53100")
 _DAMAGED = ("malformed", "not a database")
@@ -81,6 +84,15 @@ def open_database(url: str) -> Database:
     return Database(engine, engine)
 
 
+async def one_at_a_time(connection: AsyncConnection) -> None:
+    """From here to the end of the transaction no other one that asked for this goes on.
+
+    For what must follow an order: the audit trail, serial numbers. In SQLite every writer is alone anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ORDER})
+
+
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.absolute()}"
 
@@ -117,7 +129,7 @@ def explained() -> Any:
     except (OperationalError, InterfaceError) as error:
         raise _meaning(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated or _says(error, _FULL):
+        if error.connection_invalidated or _says(error, (*_FULL, *_DAMAGED)):
             raise _meaning(error) from error
         raise
     except SQLAlchemyError as error:

@@ -148,7 +148,7 @@ licence = Table(
     "licence",
     metadata,
     Column("licence_id", Text, primary_key=True),
-    Column("serial", _Number, nullable=False),
+    Column("serial", _Number, nullable=False, unique=True),
     Column("tier", Text, nullable=False),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), nullable=True, index=True),
     Column("project_id", _Number, ForeignKey("project.id"), nullable=True, index=True),

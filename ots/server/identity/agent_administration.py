@@ -14,6 +14,7 @@ from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import agent, department, project
 from ots.server.identity import audit
+from ots.server.licences.issuing import issue
 
 Status = Literal["pending", "active", "suspended", "revoked"]
 Action = Literal["approve", "refuse", "suspend", "resume", "revoke"]
@@ -119,6 +120,8 @@ async def change_agent(call: Call) -> Answer:
         )
         if not done.rowcount:
             raise Refused("conflict", f"{change.action} is not possible while the agent is {row.status}")
+        if change.action == "approve" and row.tier != "default":
+            await issue(call.services, connection, tier=row.tier, by=call.person.name, agent=row)
         await audit.note(
             connection,
             time=now,

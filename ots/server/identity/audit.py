@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ots.server.database.database import one_at_a_time
 from ots.server.database.tables import audit
 
-_LOCK = 0x07_5058
 _BEGINNING = "0" * 64
 
 
@@ -30,8 +30,7 @@ async def note(
     project_id: int | None = None,
 ) -> None:
     """Adds an entry. Secrets don't belong into `detail`."""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    await one_at_a_time(connection)
     before = (await connection.execute(select(audit.c.hash).order_by(audit.c.id.desc()).limit(1))).scalar()
     entry = {
         "time": time,

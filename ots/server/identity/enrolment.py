@@ -16,7 +16,7 @@ from ots.server.api.problems import Refused
 from ots.server.database.tables import agent, department, enrolment_token, project
 from ots.server.identity import audit
 from ots.server.identity.secrets import same, split
-from ots.server.licences import licence_text
+from ots.server.licences.issuing import in_force, issue
 from ots.server.services import Services
 from ots.signing.keys import read_public
 from ots.signing.request import RequestRefused, promised_digest, prove, read_claim
@@ -56,7 +56,9 @@ async def enrol(call: Call) -> Answer:
             "seen": now,
             "address": call.address,
         }
-        await connection.execute(insert(agent).values(row))
+        made = (await connection.execute(insert(agent).values(row).returning(agent))).one()
+        if made.status == "active" and made.tier != "default":
+            await issue(call.services, connection, tier=made.tier, by=f"token {token.id}", agent=made)
         await audit.note(
             connection,
             time=now,
@@ -161,7 +163,7 @@ async def _answer(
             .where(agent.c.agent_id == agent_id)
         )
     ).one()
-    text = await licence_text(services, connection, row) if row.status == "active" else None
+    found = await in_force(connection, row, services.wall()) if row.status == "active" else None
     body = wire.Enrolled(
         agent_id=row.agent_id,
         status=row.status,
@@ -172,7 +174,7 @@ async def _answer(
         department=row.department,
         project=row.project,
         tier=row.tier,
-        licence=text,
+        licence=None if found is None else found.text,
         upload_interval=services.upload_interval,
     )
     if row.status == "pending":

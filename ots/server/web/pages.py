@@ -21,6 +21,10 @@ from ots.server.identity import agent_administration, audit_operations, token_ad
 from ots.server.identity.agent_administration import AgentChange, AgentQuery
 from ots.server.identity.audit_operations import AuditQuery
 from ots.server.identity.token_administration import NewToken
+from ots.server.licences import operations as licence_operations
+from ots.server.licences import wishes
+from ots.server.licences.operations import NewLicence
+from ots.server.licences.wishes import Decision
 from ots.server.reports import reading
 from ots.server.reports.reading import ReportQuery, report_within_reach, revision_of
 from ots.server.web.page import Visit, headers
@@ -30,7 +34,14 @@ _REPORT_POLICY = (
 )
 _OPERATIONS: dict[str, Operation] = {
     operation.name: operation
-    for module in (agent_administration, token_administration, audit_operations, reading)
+    for module in (
+        agent_administration,
+        token_administration,
+        audit_operations,
+        reading,
+        licence_operations,
+        wishes,
+    )
     for operation in module.OPERATIONS
 }
 _LATEST = 10
@@ -124,6 +135,29 @@ async def revoke_token(visit: Visit) -> web.StreamResponse:
     return web.HTTPSeeOther("/tokens")
 
 
+async def licences(visit: Visit) -> web.StreamResponse:
+    """Licences, and the wishes that nobody has decided yet."""
+    found = await visit.call(_OPERATIONS["listLicences"], query=visit.query(PageQuery))
+    asked = await visit.call(_OPERATIONS["listWishes"], query=PageQuery(limit=500))
+    undecided = [each for each in asked.items if each.granted is None]
+    return visit.show("licences", page=found, wishes=undecided, following=_following(visit, found.next))
+
+
+async def make_licence(visit: Visit) -> web.StreamResponse:
+    await visit.call(_OPERATIONS["makeLicence"], body=visit.filled(NewLicence))
+    return web.HTTPSeeOther("/licences")
+
+
+async def revoke_licence(visit: Visit) -> web.StreamResponse:
+    await visit.call(_OPERATIONS["revokeLicence"])
+    return web.HTTPSeeOther("/licences")
+
+
+async def decide_wish(visit: Visit) -> web.StreamResponse:
+    await visit.call(_OPERATIONS["decideWish"], body=visit.filled(Decision))
+    return web.HTTPSeeOther("/licences")
+
+
 async def audit(visit: Visit) -> web.StreamResponse:
     found = await visit.call(_OPERATIONS["listAudit"], query=visit.query(AuditQuery))
     return visit.show("audit", page=found, following=_following(visit, found.next))
@@ -170,6 +204,10 @@ PAGES = (
     ("GET", "/tokens", tokens),
     ("POST", "/tokens", make_token),
     ("POST", "/tokens/{token_id}/revoke", revoke_token),
+    ("GET", "/licences", licences),
+    ("POST", "/licences", make_licence),
+    ("POST", "/licences/{licence_id}/revoke", revoke_licence),
+    ("POST", "/licence-requests/{number}", decide_wish),
     ("GET", "/audit", audit),
 )
 """Method, path and maker of each page behind the door."""

@@ -217,6 +217,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["agent_id"], ["agent.agent_id"], name=("fk_licence_agent_id")),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=("fk_licence_project_id")),
         sa.PrimaryKeyConstraint("licence_id", name=("pk_licence")),
+        sa.UniqueConstraint("serial", name=("uq_licence_serial")),
     )
     op.create_index(("ix_licence_agent_id"), "licence", ["agent_id"], unique=False)
     op.create_index(("ix_licence_project_id"), "licence", ["project_id"], unique=False)
