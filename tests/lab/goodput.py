@@ -68,7 +68,7 @@ _LINES = (
     _Line("1 Mbit/s", 1e6, 1e6, 10, queue=0.6),
     _Line("10 Mbit/s", 10e6, 10e6, 6),
     _Line("100 Mbit/s", 100e6, 100e6, 5, queue=0.05),
-    _Line("1 Gbit/s", 1e9, 1e9, 4, shaped=True),
+    _Line("1 Gbit/s", 1e9, 1e9, 8, shaped=True),
     _Line("10 Mbit/s, 20 ms one way", 10e6, 10e6, 6, delay=0.02),
     _Line("10 Mbit/s, 100 ms one way", 10e6, 10e6, 12, 0.1, 0.2),
     _Line("10 Mbit/s, 100 ms one way, 4 connections", 10e6, 10e6, 12, 0.1, 0.2, connections=4),

@@ -25,6 +25,10 @@ _SOURCE = Path(__file__).with_name("emulator.c")
 _BUILD = Path(__file__).parents[2] / "build" / "lab"
 _NUMBERS = itertools.count()
 _AHEAD = -20
+_SEND_BUFFER = "4096 65536 33554432"
+"""Least, first and largest size in bytes (tcp(7), tcp_wmem)."""
+_LATE = 4e-3
+"""Seconds by which the bucket's timer may be late on a busy processor without the wire losing any."""
 CONGESTION_CONTROL = "cubic"
 """Linux's own default."""
 
@@ -198,8 +202,9 @@ def wire(*, rate_down: float, rate_up: float, queue: float = 0.05) -> Iterator[E
         addresses = (made.near_address, made.far_address)
         for name, own, other in zip(names, addresses, reversed(addresses), strict=True):
             _route(name, "wire", own, other, CONGESTION_CONTROL)
+            _roomy(name)
         for run, rate in ((made.near, rate_up), (made.far, rate_down)):
-            burst = max(16_000, int(rate / 8 * 2e-3))
+            burst = max(16_000, int(rate / 8 * _LATE))
             limit = int(rate / 8 * queue) + burst
             run(
                 *("tc", "qdisc", "add", "dev", "wire", "root", "tbf", "rate", f"{rate:.0f}bit"),
@@ -212,6 +217,11 @@ def _route(namespace: str, device: str, own: str, other: str, congestion_control
     """The way to the other end, with TCP's congestion control: else it is whatever this machine prefers."""
     way = ("route", "replace", f"{other}/32", "dev", device, "src", own, "congctl", congestion_control)
     do("ip", "-n", namespace, *way)
+
+
+def _roomy(namespace: str) -> None:
+    """Send buffers that hold more than the queue: then a sender that is late leaves no gap on the wire."""
+    do("ip", "netns", "exec", namespace, "sh", "-c", f'echo "{_SEND_BUFFER}" > /proc/sys/net/ipv4/tcp_wmem')
 
 
 def emulator() -> Path:
