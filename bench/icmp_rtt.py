@@ -36,10 +36,17 @@ Tool = Callable[[Pair], list[float]]
 
 @contextmanager
 def contests() -> Iterator[Sequence[Contest]]:
-    with pair("ots-bench-rtt-near", "ots-bench-rtt-far", "10.48.0") as link, _path(link), busy():
+    with (
+        pair("ots-bench-rtt-near", "ots-bench-rtt-far", "10.48.0") as link,
+        _path(link),
+        busy(strangers=True),
+    ):
         tools: dict[str, Tool] = {"ping": _ping, "fping": _fping, _LIBRARY_NAME: _icmplib, OURS: _ots}
         taken: dict[str, deque[list[float]]] = {name: deque() for name in tools}
-        work = f"{_COUNT} echoes, one each {_INTERVAL * 1e3:g} ms, every core busy; reported less tapped"
+        work = (
+            f"{_COUNT} echoes, one each {_INTERVAL * 1e3:g} ms, every core busy with programs of other "
+            "sessions; reported less tapped"
+        )
         yield [
             Contest(
                 area="ICMP round trip: error, 99th percentile",
