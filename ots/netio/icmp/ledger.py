@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import sub
 from typing import NamedTuple
 
 from ots.netio.icmp.members import Members
@@ -164,7 +165,7 @@ class Ledger:
         if current is None or turn or stop > self.number or 1 in current.settled[index:stop]:
             return False
         sent = current.sent[index:stop]
-        rtts = array("d", [came - left for came, left in zip(arrived, sent, strict=True)])
+        rtts = array("d", map(sub, arrived, sent))
         latest, least = max(arrived), min(rtts)
         if not (least >= -self.spread - TOLERANCE and max(rtts) <= self._timeout):
             return False

@@ -249,12 +249,11 @@ class Inbox:
     def arrivals(self, count: int, offset: float) -> list[float]:
         """The stamps of packets of which each has one, less an offset."""
         assert self._seconds is not None
-        return [
-            whole + nanoseconds * 1e-9 - offset
-            for whole, nanoseconds in zip(
-                self._seconds[:count].tolist(), self._nanoseconds[:count].tolist(), strict=True
-            )
-        ]
+        seconds, parts = self._seconds[:count].tolist(), self._nanoseconds[:count].tolist()
+        if seconds.count(seconds[0]) == count:
+            base = seconds[0] - offset
+            return [base + part * 1e-9 for part in parts]
+        return [whole - offset + part * 1e-9 for whole, part in zip(seconds, parts, strict=True)]
 
     def packet(self, number: int) -> bytes:
         """The beginning of a received packet, as far as it was kept."""
