@@ -13,6 +13,7 @@ from pathlib import Path
 from ots.model.outcome import Verdict
 from ots.model.report import CaseRef, DataUse, Job, Report, Run, Schema, Step
 from ots.store import Store
+from ots.store.writer import Queue
 
 AGENT = "5b0e3a52-6f0a-4b0e-9f57-52a8d6f0c001"
 
@@ -83,9 +84,11 @@ def make_step(number: int, verdict: Verdict = "pass", *, log: int = 0) -> Step:
     )
 
 
-def finish(store: Store, report: Report, *steps: Step, verdict: Verdict = "pass") -> bytes:
+def finish(
+    store: Store, report: Report, *steps: Step, verdict: Verdict = "pass", queue: Queue = "no"
+) -> bytes:
     """Runs a report through the store from begin to finish."""
-    with store.begin(report) as writer:
+    with store.begin(report, queue=queue) as writer:
         for position, step in enumerate(steps):
             writer.step(position, step)
         report.steps = list(steps)

@@ -162,6 +162,7 @@ async def _enrol(wish: Any, *, wait: bool) -> Membership:
 
     folder, who = settings().data_dir, _identity()
     membership = await enrol(folder, wish, who)
+    _end_pause()
     async with Client(membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca) as client:
         if wait and membership.status == "pending":
             click.echo(_("waiting for a person to approve it; Ctrl-C ends only the waiting"), err=True)
@@ -205,6 +206,16 @@ def _identity() -> Identity:
     from ots.remote.identity import identity
 
     return identity(settings().data_dir)
+
+
+def _end_pause() -> None:
+    """What another server, or another standing there, forbade for a while holds no longer."""
+    from ots.config import settings
+    from ots.store import Store
+    from ots.store.outbox import Outbox
+
+    with store_errors(), Store.open(settings().data_dir) as store:
+        Outbox(store).set_pause(0, 0.0, None)
 
 
 def _waiting(membership: Membership) -> int:

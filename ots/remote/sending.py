@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ots.config import Settings, SettingsError
+from ots.netio.attachment.clock_trust import clock_trust
 from ots.remote.client import AddressError, Client, Patience, Refused, check_address
 from ots.remote.enrol import refresh, tell
 from ots.remote.identity import Identity, identity
@@ -45,6 +46,8 @@ def send_waiting(
 ) -> Outcome:
     """Sends what waits, for so many seconds at most; never raises for what fails: the outcome says it.
 
+    By hand neither a pause nor a report's next try is waited for.
+
     Whatever was not sent stays on the queue.
     """
     outcome = Outcome()
@@ -58,7 +61,8 @@ def send_waiting(
         Outbox(store).trim(
             who.agent_id,
             max_bytes=settings.upload.max_size,
-            max_age=settings.upload.max_age,
+            # A clock that nobody keeps may be years off, and would call everything old.
+            max_age=settings.upload.max_age if clock_trust()["source"] != "none" else None,
             now=time.time(),
         )
 
@@ -103,6 +107,8 @@ async def _send(
         if membership.status != "active":
             outcome.stopped = f"agent-{membership.status}"
             return
+        if rows is None and by_hand:
+            rows = Outbox(store).due(who.agent_id, float("inf"))
         await sender.send(outcome, rows, progress=progress)
     if client.clock_offset != offset:
         membership.clock_offset = client.clock_offset
