@@ -94,8 +94,10 @@ class Examiner:
 
     def state_of(self, licence: Licence, now: float) -> State:
         """The state of a licence whose signature holds, at trusted time `now`."""
-        newest = self.memory.serials.get(licence.line, 0)
-        return state_of(licence, self.holder, now, Known(self.revocations, self.memory.withdrawn, newest))
+        memory = self.memory
+        newest = memory.serials.get(licence.line, 0)
+        known = Known(self.revocations, memory.withdrawn, newest, memory.revocations)
+        return state_of(licence, self.holder, now, known)
 
     def _read(self, name: str, text: str) -> Standing:
         try:

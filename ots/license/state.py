@@ -45,11 +45,12 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known beside the licence: what was withdrawn, and the newest serial that was in force."""
+    """What is known beside the licence: what was withdrawn, and the newest serials that there were."""
 
     revocations: Revocations = field(default_factory=Revocations)
     withdrawn: frozenset[str] = frozenset()
     newest_serial: int = 0
+    newest_list: int = 0
 
 
 def state_of(licence: Licence, holder: Holder, now: float, known: Known) -> State:
@@ -58,7 +59,7 @@ def state_of(licence: Licence, holder: Holder, now: float, known: Known) -> Stat
         return "binding-mismatch"
     if licence.licence_id in known.withdrawn or known.revocations.names(licence, holder.agent_id):
         return "revoked"
-    if known.revocations.serial < licence.revocation_min:
+    if known.revocations.serial < max(licence.revocation_min, known.newest_list):
         return "revocations-missing"
     if licence.serial < known.newest_serial:
         return "serial-rollback"

@@ -23,13 +23,17 @@ EARLIEST = 1_793_491_200.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What an installation remembers: floor and offset in seconds, the newest serial of each line of licences
-    that was in force here, and the ids of licences that a server has withdrawn."""
+    """What an installation remembers.
+
+    Floor and offset in seconds; the newest serial of each line of licences that was in force here; the ids of
+    licences that a server has withdrawn; the serial of the newest revocation list.
+    """
 
     floor: float = 0.0
     offset: float = 0.0
     serials: Mapping[str, int] = field(default_factory=dict)
     withdrawn: frozenset[str] = frozenset()
+    revocations: int = 0
 
 
 def trusted_now(wall: float, memory: Memory, stated: Iterable[float] = ()) -> float:
@@ -62,6 +66,7 @@ def seal(memory: Memory, key: bytes) -> bytes:
         "offset": memory.offset,
         "serials": dict(memory.serials),
         "withdrawn": sorted(memory.withdrawn),
+        "revocations": memory.revocations,
     }
     return json.dumps({**content, "mac": _mac(content, key)}, indent=1, sort_keys=True).encode()
 
@@ -78,6 +83,7 @@ def unseal(data: bytes, key: bytes) -> Memory | None:
             float(content["offset"]),
             {str(line): int(serial) for line, serial in content["serials"].items()},
             frozenset(str(identifier) for identifier in content["withdrawn"]),
+            int(content["revocations"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

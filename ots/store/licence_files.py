@@ -30,6 +30,7 @@ MOST_CHARACTERS = 65_536
 """No licence is longer; nothing beyond is read."""
 
 _MOST_FILES = 64
+_TRIES = 5
 _MOST_MEMORY = 1_000_000
 
 Warn = Callable[[str], None]
@@ -40,12 +41,11 @@ def licence_texts(folder: Path, warn: Warn) -> Mapping[str, str]:
 
     One that is too large is cut, which no signature survives.
     """
-    found: dict[str, str] = {}
-    for path in _paths(folder, warn)[:_MOST_FILES]:
-        text = read_text(path, warn)
-        if text is not None:
-            found[path.name] = text
-    return found
+    for _again in range(_TRIES):
+        found = {path.name: read_text(path, warn) for path in _paths(folder, warn)[:_MOST_FILES]}
+        if None not in found.values():
+            break  # else one was replaced after it was listed, or can't be read
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def any_licence(folder: Path) -> bool:

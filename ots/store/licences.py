@@ -96,10 +96,11 @@ class Licences:
             offered = signed_revocations(text, self._keys())
             if offered is None:
                 return None
-            present = self.revocations()
-            if offered.serial <= present.serial:
+            present, memory = self.revocations(), self.examiner().memory
+            if offered.serial <= present.serial or offered.serial < memory.revocations:
                 return present
             write_whole(self._folder / files.REVOCATIONS, text.strip().encode("ascii") + b"\n")
+            self._remember(replace(memory, revocations=offered.serial))
             return offered
 
     def request(self, tier: str, note: str, wall: float) -> str:
