@@ -1,7 +1,7 @@
 """Content that no path can compress, sent as fast as the kernel takes it.
 
-Over plain TCP it goes by sendfile(2) from a file in memory, so that no byte of it is touched here; over TLS
-it is written in pieces.
+Over plain TCP it goes straight to the kernel, past asyncio's transport and its buffer (`pump`); over TLS it
+is written in pieces.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Source:
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(seconds):
                 if _is_plain(transport):
-                    await self._sendfile(transport, count)
+                    await self._pump(transport, count)
                 else:
                     async for piece in self._pieces(count):
                         await response.write(piece)
@@ -73,7 +73,7 @@ class Source:
             async with asyncio.timeout(seconds):
                 await doorway.write("\r\n".join(lines).encode() + b"\r\n\r\n")
                 if _is_plain(transport):
-                    await self._sendfile(transport, None)
+                    await self._pump(transport, None)
                 async for piece in self._pieces(None):
                     await doorway.write(piece)
         doorway.close()
@@ -93,7 +93,7 @@ class Source:
         response.force_close()
         return response
 
-    async def _sendfile(self, transport: asyncio.Transport | None, count: int | None) -> None:
+    async def _pump(self, transport: asyncio.Transport | None, count: int | None) -> None:
         assert transport is not None
         first = _PIECE if count is None else min(_PIECE, count)
         if first:
@@ -101,7 +101,7 @@ class Source:
             await asyncio.get_running_loop().sendfile(transport, self._file, 0, first, fallback=False)
         left = None if count is None else count - first
         if left is None or left:
-            await Pump(transport, self._file.fileno(), _FILE_BYTES, left, start=first).run()
+            await Pump(transport, self.page, left, start=first).run()
 
     async def _pieces(self, count: int | None) -> AsyncIterator[memoryview]:
         at, left = 0, count
