@@ -23,6 +23,11 @@ class LagWindow:
     def p99(self) -> float | None:
         return distribution.compute("p99", sorted(self.lags))[0]
 
+    def late_share(self) -> float:
+        """The share of the time in which a timer should have fired and had not yet."""
+        late = sum(self.lags)
+        return late / (late + _PERIOD * len(self.lags)) if self.lags else 0.0
+
     def maximum(self) -> float | None:
         return max(self.lags, default=None)
 

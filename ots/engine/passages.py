@@ -58,6 +58,7 @@ class Passages:
             concurrent=concurrent,
             passages=self._seen,
             lag=distribution.compute("p95", sorted(lags.lags))[0],
+            stood_still=lags.late_share(),
         )
         return graded(succeeded, around, latency=self._latency(metrics))
 

@@ -115,12 +115,23 @@ def arriving(sock: Connection) -> Arriving | None:
     return Arriving(received, rtt / 1e6, window, waiting, quiet / 1e3)
 
 
-def peer_window(sock: Connection) -> int | None:
-    """Bytes that the peer was last willing to take (tcpi_snd_wnd, Linux 5.4)."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a connection sends: bytes that the peer was last willing to take (its `window`), and bytes written
+    that have not been sent even once (`unsent`)."""
+
+    window: int
+    unsent: int
+
+
+def sending(sock: Connection) -> Sending | None:
+    """The sending side of a connection; None where the kernel doesn't tell the peer's window (before 5.4)."""
     try:
-        return _word(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 228)
+        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     except (AttributeError, OSError):
         return None
+    window, unsent = _word(raw, 228), _word(raw, 144)
+    return None if window is None or unsent is None else Sending(window, unsent)
 
 
 def unacknowledged(sock: Connection) -> int | None:

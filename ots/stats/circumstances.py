@@ -61,13 +61,15 @@ class Circumstances:
     """Everything around a step's attempts.
 
     `attachments` counts the different attachments to a network that they began with; `lag` is the 95th
-    percentile of the event loop's lateness in seconds, None if nobody looked long enough.
+    percentile of the event loop's lateness in seconds, None if nobody looked long enough; `stood_still` is
+    the share of the time in which our process was late.
     """
 
     attachments: int = 1
     concurrent: bool = False
     passages: Sequence[Passage] = ()
     lag: float | None = None
+    stood_still: float = 0.0
 
 
 def cross_traffic(around: Circumstances, *, latency: bool) -> list[Finding]:

@@ -2,7 +2,8 @@
 
 A sender's kernel books how long it had something to send (busy), and how much of that it had to wait for
 the receiver's window or for its own send buffer (TCP_INFO, Linux 4.10); the rest of it is the network's.
-When it was not busy, this machine had nothing ready to send.
+When it was not busy, this machine had nothing ready to send; when all was sent and not yet acknowledged, the
+send buffer held too little.
 
 A receiver sees less: whether its window was full, whether its own process left bytes unread, whether the
 sender paused, and whether round trips grew, which is a queue that stands before the bottleneck.
@@ -54,11 +55,17 @@ class Observed(Protocol):
     def flags(self) -> Sequence[QualityFlag]: ...
 
 
-def limits(loads: Sequence[Observed]) -> list[Finding]:
-    """What limited loads of one direction, as far as it is known."""
+def limits(loads: Sequence[Observed], stood_still: float = 0.0) -> list[Finding]:
+    """What limited loads of one direction, as far as it is known.
+
+    `stood_still` is the share of the time in which our own process did nothing though it should have.
+    """
     told = [_Facts(load) for load in loads]
     calibrated = all(load.method.get(_CEILING) is not None for load in loads)
     own = _own_limit(loads)
+    if stood_still >= MOST:
+        # What its connections seem to have waited for is then its own absence.
+        return [Finding(code="probe_limited", evidence={"stood_still_ratio": round(stood_still, 3)}), *own]
     if all(facts.has(*_SENDER) for facts in told):
         held_up = _as_sender(told, calibrated=calibrated)
     elif all(facts.has("watched_seconds", "quiet_mean_seconds", "min_rtt_seconds") for facts in told):
@@ -114,8 +121,9 @@ def _as_sender(told: Sequence[_Facts], *, calibrated: bool) -> list[Finding]:
         return [_finding("server_limited", told, *_WINDOW, *_SENDER)]
     if held >= MOST and all(facts.grown < STANDS for facts in told):
         return [_finding("window_limited", told, *_WINDOW, *_SENDER)]
-    if (total - busy + buffer) / total >= MOST:
-        return [_finding("probe_limited", told, *_SENDER)]
+    drained = watched > 0 and _sum(told, "all_sent_seconds") >= MOST * watched
+    if drained or (total - busy + buffer) / total >= MOST:
+        return [_finding("probe_limited", told, "all_sent_seconds", "watched_seconds", *_SENDER)]
     if calibrated and (busy - window - buffer) / total >= NEARLY_ALL:
         return [_finding("link_limited", told, *_SENDER)]
     return []

@@ -72,7 +72,7 @@ def _of_throughput(
     findings: list[Finding] = []
     full = True
     for direction, rated in loads.items():
-        own = limits(rated)
+        own = limits(rated, around.stood_still)
         restless = sum(not load.steady or unsteady(load) for load in rated)
         if restless:
             own.append(Finding(code="not_stabilised", evidence={"attempts": restless}))

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import delays, emulation, goodput, speed_clients, tapped, udp, under_load
+from tests.lab import delays, emulation, goodput, speed_clients, tapped, udp, under_load, validity
 from tests.lab.page import line, page
 from tests.lab.row import Row, Section
 
@@ -29,6 +29,7 @@ SECTIONS: dict[str, Section] = {
     "asymmetric": goodput.asymmetric,
     "speed_clients": speed_clients.speed_clients,
     "under_load": under_load.under_load,
+    "validity": validity.validity,
 }
 
 

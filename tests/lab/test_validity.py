@@ -1,84 +1,62 @@
-"""What limits an upload: a router with a token bucket whose rate is known, or nothing but this machine."""
+"""What OTS says of its own figures, on a few links of `make lab` (`tests.lab.validity` has all)."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.ping_lab import Lab, lab
+from tests.lab import paced_server as pace
+from tests.lab.graded import Machine, machine, paced_server
+from tests.lab.link import link, wire
+from tests.lab.servers import servers
+from tests.lab.validity import transfer
 
-RATE = 20_000_000
-QUEUE = 0.1
-FAR, HTTP = "10.9.1.1", 8080
-
-pytestmark = [pytest.mark.netns, pytest.mark.slow]
-
-
-@pytest.fixture
-def routed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """near - router - far, with the test server on far. The calibration is kept in a home of its own."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    with lab() as built:
-        built.host("far")
-        built.host("router", forward=True)
-        built.host("near")
-        built.wire("far", f"{FAR}/24", "router", "10.9.1.2/24")
-        built.wire("router", "10.9.2.1/24", "near", "10.9.2.2/24")
-        built.run("far", "ip", "route", "add", "default", "via", "10.9.1.2")
-        built.run("near", "ip", "route", "add", "default", "via", "10.9.2.1")
-        command = [
-            sys.executable,
-            "-m",
-            "ots.server.peers",
-            "--host",
-            FAR,
-            "--http-port",
-            str(HTTP),
-            "--stay",
-        ]
-        child = subprocess.Popen([*built.inside("far"), *command], stdout=subprocess.PIPE)
-        try:
-            assert child.stdout is not None and child.stdout.readline()
-            yield built
-        finally:
-            child.terminate()
-            child.communicate()
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for network namespaces"),
+]
 
 
-def uploaded(built: Lab) -> dict[str, Any]:
-    command = [sys.executable, "-m", "ots", "http-upload", f"http://{FAR}:{HTTP}/speed/up"]
-    document = json.loads(built.run("near", *command, "--duration", "3 s", "--connections", "2", "--json"))
-    (step,) = document["steps"]
-    assert step["outcome"] == "success"
-    validity: dict[str, Any] = step["validity"]
-    return validity
+@pytest.fixture(scope="module")
+def own() -> Iterator[Machine]:
+    """This machine, calibrated: nothing is called the link's limit before that."""
+    with machine() as made:
+        yield made
 
 
-def test_a_full_bottleneck_is_the_links_limit(routed: Lab) -> None:
-    """Both connections wait for the bucket nearly all of the time."""
-    routed.run(
-        *("router", "tc", "qdisc", "add", "dev", "to-far", "root", "tbf", "rate", f"{RATE}bit"),
-        *("burst", "3000", "limit", str(int(RATE / 8 * QUEUE))),
-    )
-    routed.run("near", sys.executable, "-m", "ots", "doctor", "--calibrate")
-    validity = uploaded(routed)
-    codes = [finding["code"] for finding in validity["findings"]]
-    assert codes == ["link_limited"]
-    assert validity["grade"] == "high"
-    figures = validity["findings"][0]["evidence"]
-    assert figures["sender_busy_seconds"] > 0.9 * figures["sender_seconds"]
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_a_full_bottleneck_is_the_links_limit(own: Machine, way: str) -> None:
+    with link(rate_down=20e6, rate_up=20e6, delay=0.005, queue=250_000) as ends, servers(ends) as far:
+        found = transfer(own, ends, way, far.ports["http"], f"/speed/{way}")
+    assert (found.grade, found.codes) == ("high", ("link_limited",))
 
 
-def test_without_a_bottleneck_the_link_is_not_blamed(routed: Lab) -> None:
+def test_without_a_bottleneck_the_link_is_not_blamed(own: Machine) -> None:
     """Two namespaces on one machine: what limits them is the machine."""
-    validity = uploaded(routed)
-    assert "link_limited" not in [finding["code"] for finding in validity["findings"]]
-    assert validity["grade"] != "high"
+    with wire(rate_down=100e9, rate_up=100e9) as ends, servers(ends) as far:
+        found = transfer(own, ends, "up", far.ports["http"], "/speed/up")
+    assert "ceiling_bits_per_second" in found.step["metrics"][0]["method"]
+    assert "link_limited" not in found.codes
+    assert found.grade != "high"
+
+
+def test_a_server_that_sends_in_bursts_is_the_limit(own: Machine) -> None:
+    with link(rate_down=50e6, rate_up=50e6, delay=0.01) as ends, paced_server(ends):
+        found = transfer(own, ends, "down", pace.BURSTS, "/")
+    assert (found.grade, found.codes[0]) == ("low", "server_limited")
+
+
+def test_an_address_that_is_replaced_changes_the_network(own: Machine) -> None:
+    with wire(rate_down=100e6, rate_up=100e6) as ends:
+        near = (*ends.prefix, "ip", "address")
+        renumber = [
+            (*near, "add", "10.78.0.7/24", "dev", "wire"),
+            (*near, "del", f"{ends.near_address}/24", "dev", "wire"),
+        ]
+        asked = ("ping", ends.far_address, "--count", "150", "--interval", "20 ms", "--timeout", "1 s")
+        found = own.measure(ends, *asked, meanwhile=renumber)
+    assert found.grade == "low"
+    assert "changed_network" in found.codes

@@ -10,6 +10,7 @@ import pytest
 
 from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
+from ots.stats.circumstances import Circumstances
 from ots.stats.course import drift, paused
 from ots.stats.throughput import Curve, Span
 from ots.stats.validity import graded
@@ -102,10 +103,20 @@ def test_a_receiver_knows_this_much(attempt: Seen, grade: str, codes: list[str])
         ),
         (upload(sender_busy_seconds=2.0), ["probe_limited"]),
         (upload(send_buffer_limited_seconds=2.5), ["probe_limited"]),
+        (upload(all_sent_seconds=2.0), ["probe_limited"]),
+        (upload(all_sent_seconds=1.9), ["link_limited"]),
     ],
 )
 def test_a_sender_knows_more(attempt: Seen, codes: list[str]) -> None:
     assert found(attempt)[1] == codes
+
+
+def test_a_process_that_stands_still_can_not_blame_the_server() -> None:
+    paced = download(paused_seconds=3.0)
+    for share, code in ((0.49, "server_limited"), (0.5, "probe_limited")):
+        validity = graded([paced], Circumstances(stood_still=share))
+        assert validity is not None
+        assert [finding.code for finding in validity.findings] == [code]
 
 
 def test_each_direction_of_a_speed_test_is_graded() -> None:

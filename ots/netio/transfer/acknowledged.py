@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ots.netio.tcpinfo import Connection, peer_window, unacknowledged
+from ots.netio.tcpinfo import Connection, sending, unacknowledged
 from ots.netio.transfer.meter import Flow
 
 _TLS_RECORD = 16384 / 16406
@@ -23,7 +23,8 @@ class Acknowledged:
         acked = self._count()
         if acked is not None and connection is not None:
             self._base = acked + (unacknowledged(connection) or 0)
-            self._flow.first_window = peer_window(connection) or 0
+            side = sending(connection)
+            self._flow.first_window = 0 if side is None else side.window
 
     def content(self, handed: int, framing: int = 0) -> int | None:
         """Content bytes that arrived of `handed` with `framing` around them; None if nobody can know."""

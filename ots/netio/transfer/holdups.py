@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ots.model.metric import Value
-from ots.netio.tcpinfo import Arriving, Connection, arriving, peer_window
+from ots.netio.tcpinfo import Arriving, Connection, arriving, sending
 from ots.netio.transfer.meter import Flow
 
 FILLED = 0.8
@@ -22,6 +22,7 @@ class _Seen:
     seconds: float = 0.0
     window_full: float = 0.0
     unread: float = 0.0
+    all_sent: float = 0.0
     round_trips: float = 0.0
     quiet: float = 0.0
     window: float = 0.0
@@ -62,22 +63,26 @@ class Holdups:
         if not self._sent:
             facts["unread_seconds"] = round(sum(seen.unread for seen in known), 6)
             facts["quiet_mean_seconds"] = round(sum(seen.quiet for seen in known) / seconds, 6)
-        elif most := sum(seen.largest * seen.seconds for seen in known):
+            return facts
+        facts["all_sent_seconds"] = round(sum(seen.all_sent for seen in known), 6)
+        if most := sum(seen.largest * seen.seconds for seen in known):
             facts["peer_window_share"] = round(sum(seen.window for seen in known) / most, 3)
         return facts
 
     def _look_as_sender(self, seen: _Seen, passed: float, flow: Flow, connection: Connection) -> None:
-        window, info = peer_window(connection), flow.info
-        if window is None or info is None or info.bytes_acked is None:
+        side, info = sending(connection), flow.info
+        if side is None or info is None or info.bytes_acked is None:
             return
         before, seen.acked = seen.acked, info.bytes_acked
         if before is None or passed <= 0:
             return
         seen.seconds += passed
         seen.round_trips += info.rtt * passed
-        seen.window += window * passed
-        seen.largest = max(seen.largest, window, flow.first_window)
-        if (info.bytes_acked - before) * info.rtt >= FILLED * window * passed:
+        seen.window += side.window * passed
+        seen.largest = max(seen.largest, side.window, flow.first_window)
+        if not side.unsent:
+            seen.all_sent += passed
+        if (info.bytes_acked - before) * info.rtt >= FILLED * side.window * passed:
             seen.window_full += passed
 
     def _look_as_receiver(self, seen: _Seen, passed: float, connection: Connection) -> None:
