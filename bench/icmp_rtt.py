@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from bench.child import run
 from bench.contest import OURS, Contender, Contest, Goal, Reading
-from bench.netns import Pair, pair
+from bench.netns import Pair, mine, pair
 from bench.product import measure
 from ots.stats.distribution import percentile
 from tests.lab.link import Way, emulator_command
@@ -37,7 +37,7 @@ Tool = Callable[[Pair], list[float]]
 @contextmanager
 def contests() -> Iterator[Sequence[Contest]]:
     with (
-        pair("ots-bench-rtt-near", "ots-bench-rtt-far", "10.48.0") as link,
+        pair(mine("rtt-near"), mine("rtt-far"), "10.48.0") as link,
         _path(link),
         busy(strangers=True),
     ):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from bench.child import run
 from bench.contest import OURS, Contender, Contest, Goal, Reading
-from bench.netns import pair
+from bench.netns import mine, pair
 from bench.product import measure
 
 _FULL, _FULL_HOSTS = "127.0.0.0/16", 65_534
@@ -30,7 +30,7 @@ print(time.perf_counter() - start, sum(host.is_alive for host in hosts))
 
 @contextmanager
 def contests() -> Iterator[Sequence[Contest]]:
-    with pair("ots-bench-near", "ots-bench-far", "10.49.0") as link:
+    with pair(mine("near"), mine("far"), "10.49.0") as link:
         link.far("ip", "route", "add", "local", _LIVE, "dev", "lo")
         link.near("ip", "route", "add", _SPARSE, "via", link.far_address)
         yield [

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+_OWNED = re.compile(r"ots-[a-z]+-([0-9]+)-\S+")
+"""Names of namespaces that end with a process, with its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,29 @@ class Pair:
         do(*self.far_prefix, *command)
 
 
+def mine(name: str) -> str:
+    """A namespace's name that says which process it ends with, by itself or by the next `clear_left`."""
+    return f"ots-bench-{os.getpid()}-{name}"
+
+
+def clear_left() -> None:
+    """Deletes the namespaces of processes that were killed before they could do it."""
+    done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False, timeout=30)
+    for line in done.stdout.splitlines():
+        owned = _OWNED.fullmatch(line.partition(" ")[0])
+        if owned is not None and not os.path.exists(f"/proc/{owned[1]}"):
+            # Somebody else may have cleared it meanwhile.
+            with suppress(RuntimeError):
+                do("ip", "netns", "del", owned[0])
+
+
 @contextmanager
 def pair(near: str, far: str, network: str) -> Iterator[Pair]:
-    """A near end at NETWORK.1 and a far end at NETWORK.2, until the end; `network` is as `192.0.2`."""
+    """A near end at NETWORK.1 and a far end at NETWORK.2, until the end; `network` is as `192.0.2`.
+
+    The names are `mine`, or hold the process id like those.
+    """
+    clear_left()
     found = Pair(near, far, f"{network}.1", f"{network}.2")
     made: list[str] = []
     try:
