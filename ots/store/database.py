@@ -203,7 +203,10 @@ def _refuse_newer(found: int, path: Path) -> None:
         )
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path, *, replaces: bool = False) -> None:
+    """Makes or upgrades the tables. A new store that `replaces` another learns of its queue only once what
+    could be saved is in it.
+    """
     found = _version(connection)
     _refuse_newer(found, path)
     if found == VERSION:
@@ -218,6 +221,10 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
             for statements in MIGRATIONS[found:]:
                 for statement in statements:
                     connection.execute(statement)
+            if found == 0 and not replaces:
+                from ots.store import queue_note
+
+                queue_note.heal(connection, path.parent)  # of a store that is gone, if there was one
             connection.execute(f"PRAGMA user_version={VERSION:d}")
 
 
@@ -238,7 +245,7 @@ def _replace(path: Path, why: str) -> None:
                 side.rename(aside.with_name(aside.name + suffix))
         _condemned(path).unlink(missing_ok=True)
     with closing(_open(path)) as fresh:
-        _bring_up_to_date(fresh, path)
+        _bring_up_to_date(fresh, path, replaces=True)
         saved = _salvage(aside, fresh)
     log.warning(
         "The report store %s was replaced: %s The damaged file is kept as %s; %d reports could be read and "
