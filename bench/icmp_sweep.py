@@ -37,8 +37,8 @@ def contests() -> Iterator[Sequence[Contest]]:
             Contest(
                 area="ICMP sweep, 65,534 hosts",
                 work=f"One echo to each address of {_FULL} as fast as it goes; all answer. fping and the "
-                "whole command count from start to exit, icmplib and OTS without the start of Python. The "
-                "former has its default of 50 hosts at a time.",
+                "whole command count from start to exit, icmplib (50 hosts at a time, its default) and OTS "
+                "without the start of Python.",
                 unit="hosts/s",
                 contenders=[
                     Contender("fping -i0", lambda: _fping(_FULL, _FULL_HOSTS, ())),
