@@ -14,9 +14,12 @@ from ots.server.api.operation import Operation, pattern
 from ots.server.api.problems import Refused, problem_response
 from ots.server.database.database import DatabaseAway
 from ots.server.identity import (
+    account_operations,
     agent_administration,
     agent_operations,
+    api_tokens,
     audit_operations,
+    department_operations,
     enrolment,
     login_operations,
     token_administration,
@@ -29,6 +32,9 @@ from ots.server.web.routes import add_pages
 
 OPERATIONS: tuple[Operation, ...] = (
     *login_operations.OPERATIONS,
+    *account_operations.OPERATIONS,
+    *api_tokens.OPERATIONS,
+    *department_operations.OPERATIONS,
     *enrolment.OPERATIONS,
     *agent_administration.OPERATIONS,
     *agent_operations.OPERATIONS,

@@ -66,7 +66,8 @@ async def _perform(operation: Operation, request: web.Request, request_id: str) 
         caller = await agent_of_request(services, request, any_state=operation.access is not Access.AGENT)
         services.rates.spend(caller.name, operation.rate, now)
     elif operation.access is Access.PERSON:
-        caller = await person_of_request(services, request, operation.scope)
+        caller = person = await person_of_request(services, request)
+        operation.permit(person)
     packed = await take_body(request, _limit(operation))
     if operation.access in (Access.AGENT, Access.AGENT_IN_ANY_STATE):
         check_digest(packed, caller.promised_digest)

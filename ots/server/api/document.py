@@ -94,6 +94,7 @@ def _described(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     }
     if operation.scope is not None:
         described["x-scope"] = operation.scope
+        described["x-everywhere"] = operation.everywhere
     if operation.takes is not None:
         described["requestBody"] = {"required": True, "content": _content(operation.takes, schemas)}
     return described

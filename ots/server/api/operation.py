@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
+from ots.server.api.problems import Refused
 from ots.server.identity.caller import AgentCaller, Caller, Person
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ Shape = type[msgspec.Struct] | Raw | None
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """`gives` maps each status of success to what comes with it; `problems` are the codes that may come
-    besides those that any operation of its access can answer.
+    besides those that any operation of its access can answer. `everywhere`: the caller's scope must not be
+    limited to a department or a project.
     """
 
     name: str
@@ -103,14 +105,21 @@ class Operation:
     gives: Mapping[int, Shape]
     handle: Handler
     scope: str | None = None
+    everywhere: bool = False
     query: type[msgspec.Struct] | None = None
     takes: Shape = None
     headers: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.method, self.path
+    def permit(self, person: Person) -> None:
+        """Raises Refused unless this person may call it somewhere (or everywhere, if it wants that)."""
+        if self.scope is None:
+            return
+        if person.must_change:
+            raise Refused("password-must-change")
+        reach = person.reach(self.scope)
+        if not reach.grants or (self.everywhere and not reach.everywhere):
+            raise Refused("forbidden", f"this needs {self.scope}{' everywhere' if self.everywhere else ''}")
 
 
 PATH_PARAMETERS: dict[str, str] = {

@@ -100,6 +100,7 @@ OPERATIONS = (
         summary="Check that no entry of the audit trail was changed or taken out.",
         access=Access.PERSON,
         scope="audit:read",
+        everywhere=True,
         rate=Rate.ENTRY,
         gives={200: AuditCheck},
         handle=check_audit,

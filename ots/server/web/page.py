@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ots.i18n import LANGUAGES, catalogue
 from ots.server.api.body import take_body
-from ots.server.api.operation import Answer, Call, Operation, Rate
+from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.problems import CODES, Refused
 from ots.server.database.database import DatabaseAway, DatabaseFull
 from ots.server.identity.caller import Nobody, Person
@@ -50,8 +50,10 @@ class Visit:
 
     async def call(self, operation: Operation, *, query: Any = None, body: Any = None, **path: str) -> Any:
         """What an operation of the interface gives this person. Raises Refused, also where they may not."""
-        if operation.scope is not None and not (self.person and self.person.may(operation.scope)):
-            raise Refused("forbidden", f"this needs {operation.scope}")
+        if self.person is not None:
+            operation.permit(self.person)
+        elif operation.access is Access.PERSON:
+            raise Refused("login-required")
         answer: Answer = await operation.handle(self.as_call(query=query, body=body, path=path))
         return answer.body
 
