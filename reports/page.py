@@ -241,6 +241,17 @@ def _definitions(report: Report, reader: Reader) -> list[Definition]:
     return found
 
 
+def _licence(report: Report, reader: Reader) -> str | None:
+    """The licence under which the run began, and how that stood at start and end."""
+    licence = report.agent.get("licence")
+    if not isinstance(licence, dict) or not licence.get("tier"):
+        return None
+    states = [licence.get("state_at_start"), licence.get("state_at_end")]
+    told = [reader.words.of(words.LICENCE_STATES, str(state)) for state in dict.fromkeys(states) if state]
+    number = [f"{licence['serial']} ({plain(licence.get('licence_id'))})"] if licence.get("serial") else []
+    return ", ".join([plain(licence["tier"]), *number, " → ".join(told)]).removesuffix(", ")
+
+
 def _versions(report: Report, reader: Reader) -> list[Fact]:
     _ = reader.words.gettext
     context = attachment.of_report(report)
@@ -250,6 +261,7 @@ def _versions(report: Report, reader: Reader) -> list[Fact]:
         (_("Run"), report.run.run_id),
         (_("Format"), f"{report.schema.name} {report.schema.version}"),
         (_("Agent"), ", ".join(facts.texts(report.agent, reader.words))),
+        (_("Licence"), _licence(report, reader)),
         (_("Probes"), ", ".join(probes)),
         (_("Machine"), ", ".join(facts.texts(context.device if context is not None else {}, reader.words))),
         (_("Case"), f"{report.case.id} · SHA-256 {report.case.sha256}"),

@@ -42,6 +42,21 @@ STATES = {
     "aborted": N_("aborted"),
 }
 
+LICENCE_STATES = {
+    "valid": N_("valid"),
+    "refresh-due": N_("valid, a newer one is due"),
+    "grace": N_("ended, still honoured in its days of grace"),
+    "expired": N_("expired"),
+    "not-yet-valid": N_("not valid yet"),
+    "revoked": N_("withdrawn by its issuer"),
+    "revocations-missing": N_("not honoured without a newer list of withdrawn licences"),
+    "binding-mismatch": N_("for another agent or project"),
+    "serial-rollback": N_("replaced by a newer one that was in force here"),
+    "bad-signature": N_("changed after it was signed"),
+    "unknown-key": N_("signed by somebody who is not trusted here"),
+    "malformed": N_("no licence that this version can read"),
+}
+
 ERROR_CLASSES = {
     "dns": N_("the name did not resolve"),
     "unreachable": N_("unreachable"),

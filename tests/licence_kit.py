@@ -18,12 +18,11 @@ from ots.license import issue
 from ots.license.document import Binding, Licence, Subject, moment
 from ots.license.entitlement import Rights
 from ots.license.installed import Standings
-from ots.license.state import Holder
 from ots.license.tiers import Tier
 from ots.license.types import LICENCE
 from ots.signing.keys import write_public
 from ots.signing.statement import sign
-from ots.store.licence_files import ISSUERS, LICENCES
+from ots.store.licence_files import ENROLMENT, ISSUERS, LICENCES
 from ots.store.licences import Licences
 
 DAY = 86_400.0
@@ -70,9 +69,15 @@ class Installation:
     agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     project: str | None = "P-17"
 
+    def __post_init__(self) -> None:
+        """Writes the project as enrolment does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stated = {"department": "field", "project": self.project}
+        (self.folder / ENROLMENT).write_text(json.dumps(stated))
+
     @property
     def licences(self) -> Licences:
-        return Licences(self.folder, Holder(self.agent_id, "field", self.project), self.issuers)
+        return Licences(self.folder, self.agent_id, self.issuers)
 
     @property
     def mine(self) -> Binding:

@@ -14,24 +14,10 @@ from ots.license.installed import Standing, Standings
 from ots.license.state import State, ends
 from ots.license.tiers import DAY
 from ots.reports.plain import plain
+from ots.reports.words import LICENCE_STATES
 
 NEAR_END = 14 * DAY
 """So long before its end a run warns of it."""
-
-_WORDS: dict[State, str] = {
-    "valid": N_("valid"),
-    "refresh-due": N_("valid, a newer one is due"),
-    "grace": N_("ended, still honoured in its days of grace"),
-    "expired": N_("expired"),
-    "not-yet-valid": N_("not valid yet"),
-    "revoked": N_("withdrawn by its issuer"),
-    "revocations-missing": N_("not honoured without a newer list of withdrawn licences"),
-    "binding-mismatch": N_("for another agent or project"),
-    "serial-rollback": N_("replaced by a newer one that was in force here"),
-    "bad-signature": N_("changed after it was signed"),
-    "unknown-key": N_("signed by somebody who is not trusted here"),
-    "malformed": N_("no licence that this version can read"),
-}
 
 _REMEDIES: dict[State, str] = {
     "expired": N_("ask for a newer one: ots license request --tier TIER"),
@@ -46,7 +32,7 @@ _REMEDIES: dict[State, str] = {
 
 
 def words(state: State) -> str:
-    return _(_WORDS[state])
+    return _(LICENCE_STATES[state])
 
 
 def reason(standing: Standing) -> str:

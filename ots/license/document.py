@@ -134,6 +134,10 @@ class Revocations(msgspec.Struct, kw_only=True, frozen=True):
                 return True
         return False
 
+    def withdraw(self, licence_id: str) -> bool:
+        """Whether the list names this licence."""
+        return any(entry.licence_id == licence_id for entry in self.revoked)
+
 
 def read_licence(payload: Mapping[str, Any]) -> Licence:
     """The licence that a verified statement holds. Raises Malformed."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from ots.license.document import Licence, Malformed, Revocations, moment, read_licence, read_revocations
+from ots.license.document import (
+    Licence,
+    Malformed,
+    Revocations,
+    Subject,
+    moment,
+    read_licence,
+    read_revocations,
+)
 from ots.license.state import HONOURED, Holder, Known, State, state_of
 from ots.license.tiers import TIERS
 from ots.license.trusted_time import Memory, trusted_now
@@ -75,8 +83,8 @@ class Examiner:
     def examine(self, texts: Mapping[str, str], wall: float) -> Standings:
         """How each licence stands when the machine's clock says `wall`. `texts` are by any name.
 
-        In force is, of those that are honoured, the highest serial of each line, and of the lines the one
-        with the strongest tier that holds longest. The order of `texts` means nothing.
+        In force is, of those that are honoured, the highest serial for each subject, and of the subjects'
+        licences the one with the strongest tier that holds longest. The order of `texts` means nothing.
         """
         read = [self._read(name, text) for name, text in sorted(texts.items())]
         now = self.now(wall, [found.licence for found in read if found.licence is not None])
@@ -95,7 +103,9 @@ class Examiner:
     def state_of(self, licence: Licence, now: float) -> State:
         """The state of a licence whose signature holds, at trusted time `now`."""
         memory = self.memory
-        newest = memory.serials.get(licence.line, 0)
+        newest, its_id = memory.newest.get(licence.line, (0, ""))
+        if its_id in memory.withdrawn or self.revocations.withdraw(its_id):
+            newest = 0  # the issuer took the newer one back: an older one may hold again
         known = Known(self.revocations, memory.withdrawn, newest, memory.revocations)
         return state_of(licence, self.holder, now, known)
 
@@ -123,14 +133,14 @@ def signed_revocations(text: str, keys: Keys) -> Revocations | None:
 
 
 def _choose(standings: Iterable[Standing]) -> Standing | None:
-    newest: dict[str, tuple[Licence, Standing]] = {}
+    newest: dict[Subject, tuple[Licence, Standing]] = {}
     for standing in standings:
         licence = standing.licence
         if licence is None or not standing.honoured:
             continue
-        other = newest.get(licence.line)
+        other = newest.get(licence.subject)
         if other is None or _age(licence) > _age(other[0]):
-            newest[licence.line] = licence, standing
+            newest[licence.subject] = licence, standing
     return max(newest.values(), key=lambda pair: _strength(pair[0]), default=(None, None))[1]
 
 

@@ -25,13 +25,13 @@ EARLIEST = 1_793_491_200.0
 class Memory:
     """What an installation remembers.
 
-    Floor and offset in seconds; the newest serial of each line of licences that was in force here; the ids of
-    licences that a server has withdrawn; the serial of the newest revocation list.
+    Floor and offset in seconds; serial and id of the newest licence of each line that was in force here; the
+    ids of licences that a server has withdrawn; the serial of the newest revocation list.
     """
 
     floor: float = 0.0
     offset: float = 0.0
-    serials: Mapping[str, int] = field(default_factory=dict)
+    newest: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     withdrawn: frozenset[str] = frozenset()
     revocations: int = 0
 
@@ -49,9 +49,9 @@ def heard(memory: Memory, stated: float, wall: float | None = None) -> Memory:
     return replace(memory, floor=max(memory.floor, stated), offset=offset)
 
 
-def in_force(memory: Memory, line: str, serial: int) -> Memory:
+def in_force(memory: Memory, line: str, serial: int, licence_id: str) -> Memory:
     """The memory after a licence of this line was put in force."""
-    return replace(memory, serials={**memory.serials, line: serial})
+    return replace(memory, newest={**memory.newest, line: (serial, licence_id)})
 
 
 def withdrawn(memory: Memory, licence_ids: Iterable[str]) -> Memory:
@@ -64,7 +64,7 @@ def seal(memory: Memory, key: bytes) -> bytes:
     content = {
         "floor": memory.floor,
         "offset": memory.offset,
-        "serials": dict(memory.serials),
+        "newest": {line: list(newest) for line, newest in memory.newest.items()},
         "withdrawn": sorted(memory.withdrawn),
         "revocations": memory.revocations,
     }
@@ -81,7 +81,7 @@ def unseal(data: bytes, key: bytes) -> Memory | None:
         memory = Memory(
             float(content["floor"]),
             float(content["offset"]),
-            {str(line): int(serial) for line, serial in content["serials"].items()},
+            {str(line): (int(serial), str(name)) for line, (serial, name) in content["newest"].items()},
             frozenset(str(identifier) for identifier in content["withdrawn"]),
             int(content["revocations"]),
         )

@@ -25,10 +25,9 @@ def present_rights() -> Rights:
 
 def licences(stated: Settings) -> Licences:
     """The licences of this installation; to read them loads the cryptography."""
-    from ots.license.state import Holder
     from ots.store.licences import Licences
 
-    return Licences(stated.data_dir, Holder(stated.agent_id), stated.license.issuers)
+    return Licences(stated.data_dir, stated.agent_id, stated.license.issuers)
 
 
 def switched_off(stated: Settings) -> dict[str, str]:

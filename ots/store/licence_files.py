@@ -23,6 +23,7 @@ LICENCES = "licences"
 SUFFIX = ".jws"
 REVOCATIONS = "licence-revocations.jws"
 ISSUERS = "licence-issuers.json"
+ENROLMENT = "enrolment.json"
 MEMORY = "licence-memory.json"
 AGENT_KEY = "agent-key.pem"
 
@@ -101,6 +102,21 @@ def enrolled_issuers(folder: Path, warn: Warn) -> list[str]:
         warn(_("{path} is no list of public keys").format(path=path))
         return []
     return keys
+
+
+def enrolled_names(folder: Path, warn: Warn) -> tuple[str | None, str | None]:
+    """Department and project for which the agent was enrolled; None where it wasn't."""
+    text = read_text(folder / ENROLMENT, warn)
+    try:
+        stated = {} if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        stated = None
+    if not isinstance(stated, dict):
+        warn(_("{path} says nothing about an enrolment").format(path=folder / ENROLMENT))
+        return None, None
+    names = [stated.get(name) for name in ("department", "project")]
+    department, project = (name if isinstance(name, str) else None for name in names)
+    return department, project
 
 
 def memory_key(folder: Path) -> bytes | None:

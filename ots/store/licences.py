@@ -38,16 +38,16 @@ class NotInstalled(Exception):
 
 
 class Licences:
-    """The licences in a data folder, as one agent may use them.
+    """The licences in a data folder, as its agent may use them.
 
     `issuers` are the public keys that the settings name, beside those that enrolment brought. `warnings` tell
     what can't be read or isn't believed: in reading, trouble only narrows to `default`.
     """
 
-    def __init__(self, folder: Path, holder: Holder, issuers: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, agent_id: str, issuers: Sequence[str] = ()) -> None:
         self.warnings: list[str] = []
         self._folder = folder
-        self._holder = holder
+        self._agent_id = agent_id
         self._issuers = issuers
 
     def standings(self, wall: float) -> Standings:
@@ -58,7 +58,8 @@ class Licences:
     def examiner(self) -> Examiner:
         """What is trusted and known here at this moment."""
         memory = files.read_memory(self._folder, files.memory_key(self._folder))
-        return Examiner(self._keys(), self._holder, memory, self.revocations())
+        holder = Holder(self._agent_id, *files.enrolled_names(self._folder, self.warnings.append))
+        return Examiner(self._keys(), holder, memory, self.revocations())
 
     def revocations(self) -> Revocations:
         """The revocation list that holds here."""
@@ -84,7 +85,7 @@ class Licences:
             if standing.honoured:
                 self._retire(examiner, licence, wall, all_others=allow_downgrade)
                 memory = trusted_time.heard(examiner.memory, moment(licence.issued_at))
-                self._remember(trusted_time.in_force(memory, licence.line, licence.serial))
+                self._remember(_noted(memory, licence))
         return standing
 
     def install_revocations(self, text: str) -> Revocations | None:
@@ -108,7 +109,7 @@ class Licences:
         with self._changing():
             key = load_or_make(self._folder / files.AGENT_KEY)
             wish = {
-                "agent_id": self._holder.agent_id,
+                "agent_id": self._agent_id,
                 "public_key": write_public(key.public_key()),
                 "tier": tier,
                 "note": note,
@@ -135,7 +136,7 @@ class Licences:
         present = "default" if chosen is None or chosen.licence is None else chosen.licence.tier
         if TIERS.index(licence.tier) > TIERS.index(present):
             return found
-        lowered = trusted_time.in_force(examiner.memory, licence.line, licence.serial)
+        lowered = _noted(examiner.memory, licence)
         return replace(examiner, memory=lowered).examine({"": text}, wall).all[""]
 
     def _retire(self, examiner: Examiner, new: Licence, wall: float, *, all_others: bool) -> None:
@@ -176,3 +177,7 @@ class Licences:
                     yield
                 except UnusableKey as error:
                     raise StoreError(f"{error}.", error.remedy) from None
+
+
+def _noted(memory: Memory, licence: Licence) -> Memory:
+    return trusted_time.in_force(memory, licence.line, licence.serial, licence.licence_id)

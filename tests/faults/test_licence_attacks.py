@@ -185,7 +185,7 @@ def _cloned_folder(here: Installation, issuer: Issuer) -> None:
     with the server."""
     here.licences.install(issuer.text(issuer.licence(here.mine)), NOW)
     copy = Installation(here.folder.with_name("copy"), here.issuers, here.agent_id)
-    shutil.copytree(here.folder, copy.folder)
+    shutil.copytree(here.folder, copy.folder, dirs_exist_ok=True)
     assert copy.rights().tier == "professional"
 
 
@@ -319,6 +319,20 @@ def _withdrawn(here: Installation, issuer: Issuer) -> None:
     assert here.state() == "revoked"
 
 
+@attack(19, "a licence that was withdrawn")
+def _older_one_after_withdrawal(here: Installation, issuer: Issuer) -> None:
+    """Where the newer licence was taken back, the older one may hold again."""
+    old, new = issuer.licence(here.mine, serial=1, tier="friendly"), issuer.licence(here.mine, serial=2)
+    here.licences.install(issuer.text(old), NOW)
+    here.licences.install(issuer.text(new), NOW)
+    with pytest.raises(NotInstalled):
+        here.licences.install(issuer.text(old), NOW)
+    listed = issue.revocation_list([Revoked(licence_id=new.licence_id)], 1, NOW)
+    here.licences.install_revocations(issue.sign_revocations(listed, issuer.key))
+    here.licences.install(issuer.text(old), NOW)
+    assert here.rights().tier == "friendly"
+
+
 @attack(20, "the list of withdrawn licences replaced by an older one")
 def _older_list(here: Installation, issuer: Issuer) -> None:
     licence = issuer.licence(here.mine, revocation_min=2)
@@ -362,6 +376,9 @@ def _several(here: Installation, issuer: Issuer) -> None:
         assert here.rights().tier == "friendly"
     assert len(here.standings().all) == 3
     here.lay({"project.jws": issuer.text(issuer.licence(Binding(kind="project"), tier="professional"))})
+    assert here.rights().tier == "friendly"
+    elsewhere = Subject(org="Lab", department="field", project="P-17")
+    here.lay({"lab.jws": issuer.text(issuer.licence(here.mine, subject=elsewhere))})
     assert here.rights().tier == "professional"
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from ots.license import issue
 from ots.license.document import Subject
-from ots.license.state import Holder
 from ots.store.licences import Licences
 from tests.command_line import CommandLine
 from tests.licence_kit import DAY, Issuer
@@ -142,7 +141,7 @@ def test_a_run_ends_with_the_rights_that_it_began_with(
     data = machine.folder / "data"
     agent_id = (data / "agent-id").read_text().strip()
     began = time.monotonic()
-    here = Licences(data, Holder(agent_id), (issuer.public,))
+    here = Licences(data, agent_id, (issuer.public,))
     here.install(granted(issuer, agent_id, 2, 8 / DAY, grace_days=0), time.time())
     done = machine.run(
         "voice-ring", f"127.0.0.1:{nginx.port}", "--count", "85", "--interval", "100 ms", "--json"

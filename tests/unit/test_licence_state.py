@@ -161,11 +161,11 @@ def test_the_floor_only_rises_and_never_by_the_machines_clock(wall: float, state
 
 
 def test_a_memory_is_read_only_with_the_key_that_sealed_it() -> None:
-    memory = Memory(NOW, -12.5, {"ACME//P-17/any": 7}, frozenset({"licence-1"}))
+    memory = Memory(NOW, -12.5, {"ACME//P-17/any": (7, "licence-7")}, frozenset({"licence-1"}))
     sealed = seal(memory, b"key")
     assert unseal(sealed, b"key") == memory
     assert unseal(sealed, b"other") is None
-    assert unseal(sealed.replace(b"7", b"6"), b"key") is None
+    assert unseal(sealed.replace(b"licence-7", b"licence-6"), b"key") is None
     for broken in (b"", b"[]", b"{}", b"\xff", b'{"mac": 1}', sealed[:-2]):
         assert unseal(broken, b"key") is None
 

@@ -185,3 +185,19 @@ def test_what_is_missing_for_one_reason_stands_in_one_row() -> None:
     assert len(set(reasons)) == len(reasons)
     few = next(what for what, why in rows if why == "too few samples")
     assert few.count("Round-trip time") == 1 and "p95" in few
+
+
+def test_it_says_under_which_licence_the_run_was_made() -> None:
+    """Also what comes from a foreign report is text."""
+    report = sample_reports.office()
+    report.agent["licence"] = {
+        "tier": "professional",
+        "licence_id": "<b>7</b>",
+        "serial": 7,
+        "state_at_start": "valid",
+        "state_at_end": "grace",
+    }
+    text = Page(html.render(report, View(sample_reports.DEFINITIONS, "en"))).text
+    assert "professional, 7 (<b>7</b>), valid → ended, still honoured in its days of grace" in text
+    report.agent["licence"] = "professional"
+    Page(html.render(report, View(sample_reports.DEFINITIONS, "en")))
