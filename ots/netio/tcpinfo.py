@@ -32,7 +32,8 @@ class TCPInfo:
     has put in, sent or still queued. All but the first two are None where the kernel is too old to tell
     (before Linux 4.6, `bytes_written` before 4.19, the last three before 4.10). `busy` are the seconds
     in which there was something to send, `window_limited` and `buffer_limited` those of them in which the
-    receiver's window or the own send buffer held it up.
+    receiver's window or the own send buffer held it up. `receive_rtt` is what a receiver makes of the
+    timestamps of what came, None before anything came.
     """
 
     rtt: float
@@ -44,6 +45,7 @@ class TCPInfo:
     busy: float | None = None
     window_limited: float | None = None
     buffer_limited: float | None = None
+    receive_rtt: float | None = None
 
 
 def tcp_info(sock: Connection) -> TCPInfo | None:
@@ -71,6 +73,7 @@ def tcp_info(sock: Connection) -> TCPInfo | None:
         window_limited=_seconds(raw, 176),
         buffer_limited=_seconds(raw, 184),
         bytes_written=None if queued is None or sent is None else queued + sent - (resent or 0),
+        receive_rtt=(_word(raw, 92) or 0) / 1e6 or None,
     )
 
 

@@ -40,12 +40,14 @@ class Figures:
     confidence: Confidence
 
 
-def figures(curve: Curve, loaded: Span, first: float, rule: Warmup, min_rtt: float | None) -> Figures | None:
+def figures(
+    curve: Curve, loaded: Span, first: float, rule: Warmup, min_rtt: float | None, loaded_rtt: float = 0.0
+) -> Figures | None:
     """All that can be said of the span in which all connections ran; None if that is nothing.
 
     `first` is the instant of the first content of any connection, from which the ramp counts.
     """
-    found = headline(curve, loaded, rule, min_rtt)
+    found = headline(curve, loaded, rule, min_rtt, loaded_rtt)
     if found is None:
         return None
     steady = [rate for _, rate in interval_rates(curve, found.window, INTERVAL)]

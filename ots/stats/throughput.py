@@ -23,6 +23,7 @@ _BURST = 1.1
 _REPAIR = 5
 _EDGE = 0.5
 _REPAIR_RTTS = 6.0
+_REPAIR_LOADED_RTTS = 2.0
 _ROUNDS = 20
 _SAME = 2e-4
 """Share of a window's bytes by which two edges may differ and be as good as each other."""
@@ -125,19 +126,22 @@ def merge(curves: Sequence[Curve]) -> Curve:
     return merged
 
 
-def rate(curve: Curve, span: Span, min_rtt: float = 0.0) -> tuple[float, Span, int] | None:
+def rate(
+    curve: Curve, span: Span, min_rtt: float = 0.0, loaded_rtt: float = 0.0
+) -> tuple[float, Span, int] | None:
     """Bits per second between two instants at which nothing was held back, that window, and its bytes.
 
     What arrives behind a lost segment is delivered only when the loss is repaired, then all at once. So the
     curve never lies above the line of what has arrived, and touches it where nothing is held back. The edges
     of the window are put where the curve is highest above a line of the window's own rate: each where bytes
-    were seen, within half a second of the span's edge or six minimum round trips, which a repair takes, and
-    never over more than a quarter of the span. Where nothing was seen for so long, neither edge moves: a link
-    that went dead at the end is not to be read as steady.
+    were seen, within the time that a repair takes (half a second, six minimum round trips or two loaded ones,
+    whichever is longest), and never over more than a quarter of the span. Where nothing was seen for so long,
+    neither edge moves: a link that went dead at the end is not to be read as steady.
     """
     if span.seconds <= 0:
         return None
-    reach = min(max(_EDGE, _REPAIR_RTTS * min_rtt), span.seconds / 4)
+    repair = max(_EDGE, _REPAIR_RTTS * min_rtt, _REPAIR_LOADED_RTTS * loaded_rtt)
+    reach = min(repair, span.seconds / 4)
     starts = _seen(curve, Span(span.start, span.start + reach))
     ends = _seen(curve, Span(span.end - reach, span.end))
     if starts and ends:
@@ -179,7 +183,9 @@ def _highest(edges: Sequence[tuple[float, float]], slope: float, same: float) ->
     return next(edge for edge, height in zip(edges, above, strict=True) if height >= bound)
 
 
-def headline(curve: Curve, loaded: Span, rule: Warmup, min_rtt: float | None) -> Headline | None:
+def headline(
+    curve: Curve, loaded: Span, rule: Warmup, min_rtt: float | None, loaded_rtt: float = 0.0
+) -> Headline | None:
     """The rate of the steady part of the span in which all connections were loaded."""
     steady = True
     if rule.auto:
@@ -187,7 +193,7 @@ def headline(curve: Curve, loaded: Span, rule: Warmup, min_rtt: float | None) ->
         name = "auto"
     else:
         start, name = loaded.start + (rule.seconds or 0.0), rule.name
-    found = rate(curve, Span(start, loaded.end), min_rtt or 0.0) if start < loaded.end else None
+    found = rate(curve, Span(start, loaded.end), min_rtt or 0.0, loaded_rtt) if start < loaded.end else None
     if found is None:
         # The whole span counts its first read too: there is no earlier instant to count from.
         count = round(curve.at(loaded.end) - (curve.at(loaded.start) if _begun(curve, loaded) else 0))

@@ -238,7 +238,7 @@ def test_loss_is_as_built_and_as_mtr_says() -> None:
         if metric["key"] == "trace_hop_loss_ratio"
     }
     assert losses[1] == 0 and theirs[1] == 0
-    # Packets to both hops pass the link in turns: which of them is a fifth one may slip by one of each tool's 20.
+    # Packets to both hops pass the link in turns: which of them is a fifth one may slip by one of 20.
     for hop in (2, 3):
         assert losses[hop] == pytest.approx(0.2, abs=0.051)
         assert losses[hop] == pytest.approx(theirs[hop], abs=0.101)

@@ -207,6 +207,15 @@ def test_what_losses_hold_back_at_the_edges_neither_adds_nor_lacks(seed: int) ->
     assert found[0] == pytest.approx(10e6 * 1448 / 1500, rel=1e-3)
 
 
+def test_a_repair_behind_a_deep_queue_takes_a_loaded_round_trip() -> None:
+    """1 Mbit/s with a queue of 0.6 s and next to no delay: what a loss holds back at the end doesn't lack."""
+    curve = steady_curve(125_000, 9.4)
+    found = rate(curve, Span(100.0, 110.0), 0.001, loaded_rtt=0.6)
+    assert found is not None
+    assert found[0] == pytest.approx(1e6, rel=1e-3)
+    assert found[1].end == pytest.approx(109.4)
+
+
 def test_edges_taken_as_they_come_would_be_off_by_a_hundredth() -> None:
     """The curves above do what they are for: read at the edges alone, most are wrong."""
     errors = [

@@ -52,7 +52,8 @@ def record(load: Load, failure: Failed | None, *, cancelled: bool) -> None:
         measured = (load.complete or budget or cancelled) and not declined
         loaded = _loaded(load, spans)
         if measured and loaded is not None and overall is not None:
-            found = speed.figures(curve, loaded, overall.start, load.params.warmup_rule, _min_rtt(load))
+            rule, slowest = load.params.warmup_rule, load.meter.loaded_rtt
+            found = speed.figures(curve, loaded, overall.start, rule, _min_rtt(load), slowest)
         short = why if not measured else "too_short"
         put("bits_per_second", None if found is None else found.headline.bits_per_second, short)
         put("peak_bits_per_second", None if found is None else found.peak, short)

@@ -51,12 +51,16 @@ class Flow:
     """What the peer offered to take when the content began; 0 where the kernel doesn't tell."""
     info: TCPInfo | None = None
     """The last look at the connection, which survives its end."""
+    slowest_rtt: float = 0.0
+    """The longest round trip of all looks."""
 
     def look(self) -> TCPInfo | None:
         """What the kernel says of the connection now; None if it is gone."""
         if self.connection is None or self.connection.fileno() < 0:
             return None
         self.info = tcp_info(self.connection) or self.info
+        if self.info is not None:
+            self.slowest_rtt = max(self.slowest_rtt, self.info.rtt, self.info.receive_rtt or 0.0)
         return self.info
 
     @property
@@ -136,6 +140,11 @@ class Meter:
             return False
         with self._lock:
             return settled(self.curve, Span(max(begins), t), self.min_rtt or 0.0, band)
+
+    @property
+    def loaded_rtt(self) -> float:
+        """The longest round trip that the kernel saw, queues included; 0 where it saw none."""
+        return max((flow.slowest_rtt for flow in self.flows), default=0.0)
 
     @property
     def min_rtt(self) -> float | None:

@@ -99,7 +99,7 @@ def record(
     measured = completed is not None or watch.out_of_budget
     found = None
     if measured and loaded is not None:
-        found = headline(delivery.curve, loaded, rule, meter.min_rtt)
+        found = headline(delivery.curve, loaded, rule, meter.min_rtt, meter.loaded_rtt)
     put("bytes_transferred", delivery.content_bytes)
     put("test_bytes", delivery.test_bytes)
     put("connections", len(delivery.spans))
