@@ -24,7 +24,7 @@ _FAST = 250e6
 """Bytes per second from which on a thread rests after a small read: woken for every segment, both sides would
 spend more on waking than on moving."""
 
-_SMALL = 256 << 10
+_SMALL = 128 << 10
 _REST = 0.0002
 
 # On Linux a TCP read with MSG_TRUNC drops the bytes in the kernel (tcp(7)). It checks the room for them and
