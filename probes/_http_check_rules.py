@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin
@@ -13,6 +14,7 @@ from ots.schema.target import Target, TargetError, Targets
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _PART = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+_END = "\r\n"
 _ASCII = re.compile(r"[!-~]+")
 _PLAIN = "".join(chr(code) for code in range(33, 127))
 """What may stand in a request line as it is; everything else is percent-encoded."""
@@ -72,7 +74,17 @@ def redirected(target: Target, location: str | None, status: int, grammar: Targe
     return found
 
 
-def request(target: Target, method: str, agent: str) -> bytes:
+def credentials(user: str, password: str) -> str:
+    """The Authorization field's value (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def same_origin(one: Target, other: Target) -> bool:
+    """Whether what was meant for one may be told to the other (RFC 6454 section 5)."""
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def request(target: Target, method: str, agent: str, authorization: str | None = None) -> bytes:
     """The request's bytes: a connection of its own, nothing compressed, nothing from a cache."""
     default = {"http": 80, "https": 443}[target.scheme or "http"]
     host = f"[{target.host.partition('%')[0]}]" if ":" in target.host else target.host
@@ -87,6 +99,7 @@ def request(target: Target, method: str, agent: str) -> bytes:
         "Accept-Encoding: identity\r\n"
         "Cache-Control: no-store\r\n"
         "Connection: close\r\n"
+        f"{'' if authorization is None else f'Authorization: {authorization}{_END}'}"
         "\r\n"
     ).encode("ascii")
 

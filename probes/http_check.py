@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ots import __version__
 from ots.i18n import N_
@@ -42,7 +42,7 @@ from ots.probe import (
 from ots.probes import _http_check_metrics as published
 from ots.probes import _http_check_rules as rules
 from ots.probes._tls_metrics import DAYS_LEFT, HANDSHAKE
-from ots.schema.quantity import Duration, Size
+from ots.schema.quantity import Duration, Secret, Size
 
 _TYPICAL = 0.2
 """Seconds that a check takes where all is well, for the plan."""
@@ -73,6 +73,11 @@ class HttpCheckParams(NetworkParams):
     ca_file: Annotated[
         str | None, Field(description=N_("PEM file of the authorities to trust instead of the system's."))
     ] = None
+    user: Annotated[
+        str | None,
+        Field(pattern="^[^:\\x00-\\x1f\\x7f]{1,200}$", description=N_("User to log in as (HTTP Basic).")),
+    ] = None
+    password: Annotated[Secret | None, Field(description=N_("Password of the user."))] = None
     concurrency: Annotated[
         int, Field(ge=1, le=50_000, description=N_("Connections open at the same time, at most."))
     ] = 1000
@@ -82,6 +87,12 @@ class HttpCheckParams(NetworkParams):
     user_agent: Annotated[str, Field(pattern="^[ -~]{1,300}$", description=N_("User-Agent to send."))] = (
         f"ots/{__version__}"
     )
+
+    @model_validator(mode="after")
+    def _whose_password(self) -> HttpCheckParams:
+        if self.password is not None and self.user is None:
+            raise ValueError("password needs user")
+        return self
 
     @field_validator("expect_status")
     @classmethod
@@ -162,9 +173,14 @@ class _Checks:
         self._rules = rules.Rules(rules.statuses(params.expect_status), params.expect_text)
         self._step = params.spread / len(targets)
         self._many = HttpCheck.targets.pools(len(targets))
+        self._authorization = None if params.user is None else self._credentials(params.user)
         self._visits: dict[int, _Visit] = {}
         self._tls: ssl.SSLContext | None = None
         self._ends: dict[tuple[bytes, ...], datetime | None] = {}
+
+    def _credentials(self, user: str) -> str:
+        password = self._params.password
+        return rules.credentials(user, "" if password is None else self._ctx.secret(password))
 
     async def prepare(self) -> None:
         """Reads the trusted authorities, which takes a while, if they are needed."""
@@ -190,6 +206,8 @@ class _Checks:
 
     def _job(self, owner: int, target: Target, address: Address, due: float) -> Job:
         params = self._params
+        # A redirect to elsewhere doesn't take the password along.
+        known = rules.same_origin(target, self._targets[owner])
         return Job(
             owner=owner,
             address=address,
@@ -198,7 +216,9 @@ class _Checks:
             timeout=params.timeout,
             tls=self._tls if target.scheme == "https" else None,
             server_name=target.host,
-            request=rules.request(target, params.method, params.user_agent),
+            request=rules.request(
+                target, params.method, params.user_agent, self._authorization if known else None
+            ),
             response=Response(
                 max_bytes=params.max_bytes, text=params.expect_text, head=params.method == "HEAD"
             ),

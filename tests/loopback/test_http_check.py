@@ -9,6 +9,7 @@ import pytest
 from ots.probes.http_check import HttpCheck
 from ots.probes.tcp_connect import TcpConnect
 from ots.server.peers.process import Peers
+from tests.faults.scripted_server import request, scripted
 from tests.peers.authority import Authority
 from tests.peers.caddy import Caddy
 from tests.peers.nginx import Nginx
@@ -78,6 +79,39 @@ async def test_rules(nginx: Nginx, path: str, params: dict[str, object], expecte
     if path == "/redirect" and expected is None and "max_redirects" not in params:
         assert made.only.values("http_check_redirects") == [1]
         assert made.only.values("http_check_body_bytes") == [1000]
+
+
+@pytest.mark.parametrize(
+    ("password", "expected"), [("hunter2", None), ("hunter3", "auth 401"), (None, "auth 401")]
+)
+async def test_a_user_logs_in(nginx: Nginx, password: str | None, expected: str | None) -> None:
+    """HTTP Basic; the password is a secret, and stands nowhere in what is recorded."""
+    params = {"user": "ann", **({"password": "${secret:web}"} if password else {})}
+    made = await record(CHECK, f"{nginx.url}/private/1k", params, secrets={"${secret:web}": password or ""})
+    assert code(made) == expected
+    assert "hunter" not in str(made.only) + str(made.metrics())
+
+
+async def test_the_password_stays_where_it_was_meant_for() -> None:
+    """The same server's redirect takes it along, one to another server doesn't."""
+    heard: list[bytes] = []
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await request(reader))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async def moves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await request(reader))
+        place = "/second" if len(heard) == 1 else f"{elsewhere.url}/"
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with scripted(answers) as elsewhere, scripted(moves) as server:
+        secrets = {"${secret:web}": "hunter2"}
+        made = await record(
+            CHECK, f"{server.url}/", {"user": "ann", "password": "${secret:web}"}, secrets=secrets
+        )
+    assert code(made) is None
+    assert [b"Authorization: Basic YW5uOmh1bnRlcjI=\r\n" in each for each in heard] == [True, True, False]
 
 
 async def test_both_families_and_a_source(nginx: Nginx) -> None:

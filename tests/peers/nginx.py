@@ -54,6 +54,7 @@ http {{
         location = /store {{ client_body_in_file_only on; echo_read_request_body; echo $request_length; }}
         location = /post-slowly {{ echo_read_request_body; echo_sleep 1; echo done; }}
         location = /late {{ echo_sleep 2; echo late; }}
+        location /private/ {{ auth_basic private; auth_basic_user_file {folder}/users; alias {folder}/www/; }}
         location = /redirect {{ return 302 /1k; }}
         location = /redirect-loop {{ return 302 /redirect-loop; }}
         location = /no-length {{ chunked_transfer_encoding on; echo_duplicate 100000 'x'; }}
@@ -70,7 +71,8 @@ class Nginx:
     Under `url` and `tls_url`: `/` (a page), `/1k`, `/1m`, `/big` (256 MB), `/slow/1m` (250 KiB/s for each
     connection, evenly), `/upload` (any method; answers how many bytes it received, headers included),
     `/store` (keeps the body; `access` tells where), `/late` (answers after 2 s), `/redirect`,
-    `/redirect-loop`, `/no-length` (chunked), `/status/404` and other codes.
+    `/redirect-loop`, `/private/1k` (user `ann`, password `hunter2`), `/no-length` (chunked), `/status/404`
+    and other codes.
     """
 
     port: int
@@ -111,6 +113,7 @@ def nginx_server(folder: Path, authority: Authority) -> Iterator[Nginx]:
     (root / "1m").write_bytes(os.urandom(1_000_000))
     with (root / "big").open("wb") as big:
         big.truncate(256_000_000)
+    (folder / "users").write_text("ann:{PLAIN}hunter2\n")
     port, tls_port = free_port(), free_port()
     addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
     listen = "".join(f"listen {a}:{port}; listen {a}:{tls_port} ssl; " for a in addresses)
