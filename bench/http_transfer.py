@@ -43,7 +43,11 @@ def contests() -> Iterator[Sequence[Contest]]:
         folder = Path(name)
         authority = founded(folder)
         (folder / "nginx").mkdir()
-        with nginx_server(folder / "nginx", authority) as nginx, _sink() as sink:
+        with (
+            nginx_server(folder / "nginx", authority) as nginx,
+            _sink() as sink,
+            _sink(authority.chain, authority.key) as tls_sink,
+        ):
             for size in (1, 2):
                 with (nginx.root / f"{size}g").open("wb") as file:
                     file.truncate(size * GIB)
@@ -53,6 +57,7 @@ def contests() -> Iterator[Sequence[Contest]]:
                 _tls(nginx, folder, authority.root),
                 _up(sink, nginx.root, folder, 1),
                 _up(sink, nginx.root, folder, 4),
+                _tls_up(tls_sink, nginx.root, folder, authority.root),
             ]
 
 
@@ -125,10 +130,25 @@ def _up(sink: str, files: Path, data: Path, connections: int) -> Contest:
     )
 
 
+def _tls_up(sink: str, files: Path, data: Path, root: Path) -> Contest:
+    options = ("--size", f"{GIB} B", "--ca-file", str(root))
+    return Contest(
+        area="HTTPS upload, 1 connection",
+        work=f"1 GiB to a server that decrypts them into one buffer and answers at the end. {_PHASE}",
+        unit="Gbit/s",
+        contenders=[
+            Contender("curl -T", lambda: curl_up(sink, [files / "1g"], GIB, "--cacert", str(root))),
+            Contender(OURS, lambda: ots("http-upload", sink, GIB, data, *options)),
+        ],
+        goals=[Goal(1.0, "at least", "curl -T")],
+        cpu_unit=_CPU,
+    )
+
+
 @contextmanager
-def _sink() -> Iterator[str]:
+def _sink(*certificate: Path) -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.sink"],
+        [sys.executable, "-m", "bench.sink", *certificate],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -136,7 +156,8 @@ def _sink() -> Iterator[str]:
     )
     assert process.stdin is not None and process.stdout is not None
     try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/upload"
+        scheme = "https" if certificate else "http"
+        yield f"{scheme}://127.0.0.1:{process.stdout.readline().strip()}/upload"
     finally:
         process.stdin.close()
         process.wait(10)

@@ -23,6 +23,32 @@ _ALERT_RECORD = 7
 """Bytes of a record that holds one alert: type 21, version, length 2, level, description."""
 
 
+class Session(ssl.SSLObject):
+    """TLS over memory."""
+
+    outgoing: ssl.MemoryBIO
+    """Where its records come out."""
+
+
+class Context(ssl.SSLContext):
+    """Its sessions over memory say where their records come out."""
+
+    sslobject_class = Session
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        if isinstance(made, Session):
+            made.outgoing = outgoing
+        return made
+
+
 def client_context(
     *,
     verify: bool = True,
@@ -38,7 +64,7 @@ def client_context(
     `ca_file` (PEM) takes the place of the machine's certificate authorities; empty is none. Without
     `resumable` it takes no session tickets.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = verify and check_name
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     if ca_file:

@@ -100,8 +100,11 @@ async def test_a_server_that_slows_down_is_measured(
     assert isinstance(moved, int) and len(PART) < moved < len(PART) + 300_000
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("probe", [DOWN, UP], ids=["down", "up"])
-async def test_one_of_four_connections_is_reset(probe: Probe) -> None:
+async def test_one_of_four_connections_is_reset(
+    probe: Probe, tls: bool, server_side: ssl.SSLContext, ca: Authority
+) -> None:
     """The attempt is a cutoff, and holds what all four had moved."""
     turn = iter(range(4))
 
@@ -119,8 +122,9 @@ async def test_one_of_four_connections_is_reset(probe: Probe) -> None:
         if breaks:
             reset(writer)
 
-    made = await against(script, probe, duration=5.0, connections=4, stall_limit=2.0)
-    assert failure(made)[0] == "cutoff"
+    params = {"duration": 5.0, "connections": 4, "stall_limit": 2.0, "ca_file": str(ca.root) if tls else None}
+    made = await against(script, probe, server_side if tls else None, **params)
+    assert failure(made)[0] == "cutoff", made.only.error
     (moved,) = made.only.values(f"{probe.kind}_bytes_transferred")
     assert isinstance(moved, int)
     assert moved == 4 * len(PART) if probe is DOWN else moved > 500_000
@@ -135,8 +139,11 @@ async def pieces(reader: asyncio.StreamReader) -> AsyncIterator[int]:
         yield total
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("status", ["413 Content Too Large", "503 Service Unavailable"])
-async def test_an_upload_that_is_declined_in_the_middle(status: str) -> None:
+async def test_an_upload_that_is_declined_in_the_middle(
+    status: str, tls: bool, server_side: ssl.SSLContext, ca: Authority
+) -> None:
     """Said after two megabytes on one connection of three: nothing of the upload counts."""
     turn = iter(range(3))
 
@@ -149,13 +156,17 @@ async def test_an_upload_that_is_declined_in_the_middle(status: str) -> None:
                 await writer.drain()
                 declines = False
 
-    made = await against(script, UP, duration=5.0, connections=3, stall_limit=2.0)
+    params = {"duration": 5.0, "connections": 3, "stall_limit": 2.0, "ca_file": str(ca.root) if tls else None}
+    made = await against(script, UP, server_side if tls else None, **params)
     assert failure(made) == ("rejected", status[:3])
     assert made.only.values("http_upload_bytes_transferred") == [None]
     assert made.data.sent_bytes > 1_000_000
 
 
-async def test_an_upload_whose_server_stops_reading() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_upload_whose_server_stops_reading(
+    tls: bool, server_side: ssl.SSLContext, ca: Authority
+) -> None:
     """After a megabyte: stalled, with what had been acknowledged."""
 
     async def stops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +176,8 @@ async def test_an_upload_whose_server_stops_reading() -> None:
                 break
         await asyncio.sleep(2)
 
-    made = await against(stops, UP, duration=5.0)
+    ca_file = str(ca.root) if tls else None
+    made = await against(stops, UP, server_side if tls else None, duration=5.0, ca_file=ca_file)
     assert failure(made) == ("stalled", "STALLED")
     (moved,) = made.only.values("http_upload_bytes_transferred")
     assert isinstance(moved, int) and moved > 500_000

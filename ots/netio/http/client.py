@@ -12,7 +12,7 @@ import secrets
 import select
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -26,12 +26,15 @@ from ots.netio.errors import classify
 from ots.netio.http.dialer import Arrivals, CountingHandler, Dialer, Way
 from ots.netio.http.framing import Framing, framing_of
 from ots.netio.http.proxy import refused
+from ots.netio.http.sealed import Sealer, sealed
 from ots.netio.tcpinfo import Connection
+from ots.netio.tls import Session
 from ots.probe import Failed, Target
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 MAX_FIELD = 16 << 10
+_MOMENT = 0.001
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
 
 HEADERS: Mapping[str, str] = {
@@ -260,8 +263,22 @@ class Client:
     def unsent(self) -> int:
         """Bytes that wait in this process for room in the kernel."""
         handler = self.dialer.handler
-        transport = handler.transport if handler is not None else None
-        return transport.get_write_buffer_size() if transport is not None else 0
+        if handler is None or handler.transport is None:
+            return 0
+        beneath = handler.raw.get_write_buffer_size() if handler.raw is not None else 0
+        return handler.transport.get_write_buffer_size() + beneath
+
+    async def seal(self, work: Callable[[Sealer], None]) -> None:
+        """On a TLS connection whose peer has not answered yet: lets a thread encrypt and write (`sealed`)."""
+        handler = self.dialer.handler
+        if handler is None or handler.wire is None or handler.raw is None or handler.arrivals.bytes:
+            return
+        session = handler.wire.get_extra_info("ssl_object")
+        assert isinstance(session, Session)
+        while self.unsent:  # noqa: ASYNC110 (TLS alone is told when the transport beneath has written all)
+            await asyncio.sleep(_MOMENT)
+        if not handler.raw.is_closing():
+            await sealed(handler.raw, session, work)
 
     async def close(self) -> None:
         """Ends the connection at once, whatever it was doing."""
@@ -301,9 +318,11 @@ class Client:
                     method, url, data=body, headers=own, allow_redirects=False, proxy=plain_proxy
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            broken = self.dialer.handler.broken if self.dialer.handler is not None else None
-            if broken is not None and isinstance(error, aiohttp.ClientConnectionError):
-                raise classify(broken, "transfer") from None
+            ended = (
+                self.dialer.handler.ended if self.dialer.handler is not None and body is not None else None
+            )
+            if ended is not None and isinstance(error, aiohttp.ClientConnectionError):
+                raise classify(ended, "transfer") from None
             raise http_failure(error, "first_byte" if self.request_sent is not None else "request") from None
         self._response = response
         handler = self.dialer.handler

@@ -74,6 +74,8 @@ class CountingHandler(ResponseHandler):
         self._head = b""
         # aiohttp forgets its transport when it closes it, which may be long before what waits there is sent.
         self.wire: asyncio.Transport | None = None
+        self.raw: asyncio.Transport | None = None
+        """The transport beneath TLS."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.wire = cast(asyncio.Transport, transport)
@@ -116,6 +118,13 @@ class CountingHandler(ResponseHandler):
         if self.wire is not None:
             self.wire.pause_reading()
         return data[: end - known]
+
+    @property
+    def ended(self) -> OSError | None:
+        """What the system says of the connection's end, whoever has heard it; None for a mere end."""
+        if self.broken is not None:
+            return self.broken
+        return self.lost if isinstance(self.lost, OSError) and self.lost.errno is not None else None
 
     def pause_writing(self) -> None:
         self.room.clear()
@@ -232,16 +241,20 @@ class Dialer(aiohttp.BaseConnector):
         way.mark("tls_start")
         try:
             async with asyncio.timeout(way.timeout):
-                transport, _ = await self._loop.create_connection(
-                    lambda: handler,
-                    sock=sock,
-                    ssl=way.tls,
+                handler.raw, _ = await self._loop.create_connection(asyncio.Protocol, sock=sock)
+                transport = await self._loop.start_tls(
+                    handler.raw,
+                    handler,
+                    way.tls,
                     server_hostname=host,
                     # asyncio reports its own timer as an aborted connection; ours ends first.
                     ssl_handshake_timeout=way.timeout + 60,
                 )
         except (OSError, ValueError) as error:
             raise _tls_failed(error, host, way.timeout) from None
+        if transport is None or transport.is_closing():
+            raise Failed("tls", "tls", "EOF", f"{host}: the connection was closed after the handshake")
+        handler.connection_made(transport)
         way.mark("tls_done")
         session = transport.get_extra_info("ssl_object")
         cipher = session.cipher()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import msgspec
 
 from ots.clock import Clock
 from ots.netio.http.client import Client
+from ots.netio.http.sealed import Sealer
 from ots.netio.tcpinfo import unacknowledged
 from ots.netio.transfer.acknowledged import Acknowledged
 from ots.netio.transfer.aside import aside, wake
@@ -65,9 +67,9 @@ class Sending:
     async def body(self) -> AsyncIterator[memoryview]:
         """Random pieces, larger as long as the path swallows them quickly.
 
-        aiohttp gets them all over TLS. On a plain connection it gets the first, with which the header leaves,
-        and the last, without which nobody can answer; a thread writes the rest to the socket while aiohttp
-        goes on listening.
+        aiohttp gets the first, with which the header leaves, and the last, without which nobody can answer; a
+        thread writes the rest to the socket. On a plain connection aiohttp goes on listening meanwhile; over
+        TLS the thread listens, and gives the rest back to aiohttp once the peer has said something.
         """
         self._begin()
         size = PieceSize()
@@ -81,7 +83,7 @@ class Sending:
             size.adapt(self._seen() - before)
             # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
             await asyncio.sleep(0)
-            if not self._tls and self._before_last:
+            if self._before_last:
                 await self._aside(size)
         if self._chunked:
             self.framing += len(_LAST_CHUNK)
@@ -108,18 +110,44 @@ class Sending:
         return now
 
     async def _aside(self, size: PieceSize) -> None:
-        await self._client.flush()
-        wire = self._client.wire
-        if wire is None:
-            return
-        with self._page.file() as file, socket.socket(fileno=socket.dup(wire)) as sock:
-            out = Outflow(sock, file)
-            try:
-                await aside(lambda: self._write(out, size), lambda: wake(sock, socket.SHUT_RDWR))
-            except OSError as error:
-                # What the peer has to say of it, aiohttp hears: an answer, or the end.
-                self._client.broke(error)
-                await asyncio.get_running_loop().create_future()
+        try:
+            if self._tls:
+                await self._client.seal(lambda sealer: self._told(lambda: self._seal(sealer, size)))
+                return
+            await self._client.flush()
+            wire = self._client.wire
+            if wire is None:
+                return
+            with self._page.file() as file, socket.socket(fileno=socket.dup(wire)) as sock:
+                out = Outflow(sock, file)
+                work = partial(self._told, lambda: self._write(out, size))
+                await aside(work, lambda: wake(sock, socket.SHUT_RDWR))
+        except OSError:
+            # What the peer has to say of it, aiohttp hears: an answer, or the end.
+            await asyncio.get_running_loop().create_future()
+
+    def _told(self, work: Callable[[], None]) -> None:
+        """In the thread: notes at once what ends it: aiohttp sees the end at the same time, and not why."""
+        try:
+            work()
+        except OSError as error:
+            self._client.broke(error)
+            raise
+
+    def _seal(self, sealer: Sealer, size: PieceSize) -> None:
+        """All but the last, in a thread, until the peer says something."""
+        while not sealer.heard and self._before_last:
+            piece = self._piece(size, SMALLEST)
+            before = self._clock.monotonic()
+            if self._chunked:
+                head = _chunk_size(piece)
+                # One text, so that its records are full.
+                sealer.put(memoryview(b"".join((head, piece.view, _CRLF))))
+                self.framing += len(head) + len(_CRLF)
+            else:
+                sealer.put(piece.view)
+            self.handed += len(piece)
+            size.adapt(self._clock.monotonic() - before)
 
     def _write(self, out: Outflow, size: PieceSize) -> None:
         """All but the last, in a thread."""
