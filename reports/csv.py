@@ -17,7 +17,7 @@ _HEAD = (
     *("metric", "title", "def_version", "unit", "target", "labels", "n", "n_valid", "n_lost"),
 )
 _STATS = (*STATS_IN_ORDER, "value", "ci95_low", "ci95_high", "histogram")
-_TAIL = ("missing", "flags")
+_TAIL = ("missing", "flags", "validity", "findings")
 
 
 def render(report: Report, view: View) -> str:
@@ -37,6 +37,7 @@ def _rows(report: Report, reader: Reader) -> Iterator[list[Cell]]:
                 *(_stat(metric, stat) for stat in _STATS),
                 "; ".join(f"{name.removeprefix('stats.')}: {why}" for name, why in metric.nulls.items()),
                 " ".join(metric.quality_flags),
+                *_validity(step),
             ]
 
 
@@ -46,6 +47,13 @@ def origin(report: Report, step: Step) -> list[Cell]:
         *(report.seq, report.report_id, report.run.start, report.case.id, report.case.version),
         *(report.job.id, step.key, step.verdict, step.probe),
     ]
+
+
+def _validity(step: Step) -> list[Cell]:
+    """The grade of the step's figures, and the codes of what it comes from."""
+    if step.validity is None:
+        return [None, None]
+    return [step.validity.grade, " ".join(finding.code for finding in step.validity.findings)]
 
 
 def labels(given: Mapping[str, str]) -> str:

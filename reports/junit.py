@@ -134,6 +134,8 @@ def _step_facts(step: Step) -> dict[str, str]:
         facts["target_lists"] = " ".join(f"@{name}" for name in step.target_lists)
     if step.during is not None:
         facts["during"] = step.during
+    if step.validity is not None:
+        facts["validity"] = " ".join([step.validity.grade, *(each.code for each in step.validity.findings)])
     return facts
 
 

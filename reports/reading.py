@@ -129,7 +129,7 @@ class Reader:
             fragments.append(Fragment(text))
         fragments += [Fragment(self.words.of(words.FLAGS, flag), "warn") for flag in flags_of(step)]
         validity = step.validity
-        if validity is not None and validity.grade != "high" and (validity.findings or _is_rate(step)):
+        if validity is not None and (validity.findings or _is_rate(step)):
             fragments.append(Fragment(self.validity(step, validity)))
         return fragments
 

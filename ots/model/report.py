@@ -15,7 +15,7 @@ from ots.model.outcome import ErrorClass, Outcome, Phase, RunState, Verdict
 from ots.model.validity import Validity
 
 SCHEMA_NAME = "ots.report"
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 
 
 class Schema(msgspec.Struct, kw_only=True):

@@ -27,6 +27,7 @@ from ots.model.report import (
     ThresholdResult,
     Trigger,
 )
+from ots.model.validity import Finding, FindingCode, Grade, Validity
 from ots.stats.summary import of_ratio, of_samples, of_value
 
 L_STATS = ("median", "min", "mean", "p95", "p99", "max", "stddev")
@@ -722,8 +723,50 @@ def hostile() -> Report:
     )
 
 
+def graded() -> Report:
+    """Every finding of validity, and each grade."""
+    found: dict[str, tuple[Grade, dict[FindingCode, dict[str, Value]]]] = {
+        "full": ("high", {"link_limited": {"loaded_rtt_seconds": 0.0202, "min_rtt_seconds": 0.0101}}),
+        "held": (
+            "low",
+            {
+                "window_limited": {"window_full_seconds": 3.5, "watched_seconds": 3.9},
+                "probe_limited": {"process_cpu_ratio": 0.97},
+                "not_stabilised": {"attempts": 1},
+                "few_samples": {"attempts": 1},
+            },
+        ),
+        "slow": ("low", {"server_limited": {"paused_seconds": 3.2, "window_seconds": 3.8}}),
+        "delayed": (
+            "low",
+            {
+                "changed_network": {"changes": "address"},
+                "cross_traffic": {"other_received_bytes": 1_234_567},
+                "unsynchronised_clock": {"attempts_between_two_clocks": 1},
+            },
+        ),
+        "unknown": ("medium", {}),
+        "calm": ("medium", {}),
+    }
+    url = "http://192.0.2.10:8080/speed/down"
+    steps = [
+        transfer(key, DOWN, DOWN_INTERVAL, rates(20, 4e6, seed=place), t=3.0 * place, every=0.1, target=url)
+        for place, key in enumerate(("full", "held", "slow", "unknown"))
+    ]
+    steps += [ping(key, {"192.0.2.1": wave(20, 0.02, seed=9)}, t=20.0) for key in ("delayed", "calm")]
+    for each in steps:
+        grade, findings = found[each.key]
+        each.validity = Validity(
+            grade=grade,
+            findings=[Finding(code=code, evidence=evidence) for code, evidence in findings.items()],
+        )
+        each.nulls = {}
+    return report(steps)
+
+
 ALL = {
     "office": office,
+    "graded": graded,
     "quick_ping": quick_ping,
     "long_ping": long_ping,
     "lookups": lookups,

@@ -84,6 +84,17 @@ def test_a_report_of_version_1_0_0_still_reads() -> None:
     assert report.steps[0].thresholds[0].warn == "< 60 ms"
 
 
+def test_a_report_of_version_1_1_0_still_reads() -> None:
+    """The golden file of 1.1.0, which first had grades of validity, holds what it held then."""
+    report = read_report(GOLDEN.with_name("report-1.1.0.json").read_bytes())
+    grades = {step.key: None if step.validity is None else step.validity.grade for step in report.steps}
+    assert grades == {"full": "high", "held": "low", "delayed": "low", "calm": None}
+    held = next(step.validity for step in report.steps if step.key == "held")
+    assert held is not None
+    assert held.findings[0].code == "window_limited"
+    assert held.findings[0].evidence == {"window_full_seconds": 3.5, "watched_seconds": 3.9}
+
+
 def test_unknown_keys_of_the_same_major_are_ignored() -> None:
     """A report of a newer minor version with a key that nobody here knows is read."""
     document = json.loads(GOLDEN.read_bytes())
