@@ -33,7 +33,10 @@ Fault = Callable[["UploadServer", web.Request, Honest], Awaitable[web.StreamResp
 
 @dataclass
 class UploadServer:
-    """What it was told and has kept. `faults` are used up by reports; `clock` is added to the real time."""
+    """What it was told and has kept.
+
+    `faults` are used up by reports, `artifact_faults` by the files beside them; `clock` is added to the time.
+    """
 
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     server_id: str = "3f1c9d5e-0000-4000-8000-000000000001"
@@ -41,6 +44,7 @@ class UploadServer:
     clock: float = 0.0
     interval: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    artifact_faults: list[Fault] = field(default_factory=list)
     url: str = ""
     keys: dict[str, str] = field(default_factory=dict)
     reports: dict[tuple[str, int], bytes] = field(default_factory=dict)
@@ -69,8 +73,10 @@ class UploadServer:
         async def honest() -> web.StreamResponse:
             return self._honest(request, body)
 
-        if "/reports/" in request.path and self.faults:
-            return await self.faults.pop(0)(self, request, honest)
+        kind = request.path.removeprefix("/api/v1/agent/").partition("/")[0]
+        faults = {"reports": self.faults, "artifacts": self.artifact_faults}.get(kind)
+        if faults:
+            return await faults.pop(0)(self, request, honest)
         return await honest()
 
     def _honest(self, request: web.Request, body: bytes) -> web.Response:

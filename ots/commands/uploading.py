@@ -6,6 +6,7 @@ for the upload (`--upload`) learns by the exit code that it failed.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ots.model.report import Report
     from ots.remote.upload import Outcome
     from ots.store import Store
+
+_BEFORE = 2.0
+"""Seconds that a run may wait, before anything is measured, until what is left over from others is sent."""
 
 _ASKED = 60.0
 """Seconds that a run waits at its end for the upload that was asked for."""
@@ -40,12 +44,13 @@ def send_before(options: RunOptions) -> None:
             _("--upload: the setting upload.mode is off"), remedy=_("ots config set upload.mode manual")
         )
     if settings().upload.mode == "auto" and options.upload is not False:
-        from ots.remote.sending import BEFORE_A_RUN
         from ots.store import Store, StoreError
+        from ots.store.outbox import Outbox
 
         try:
             with Store.open(settings().data_dir) as store:
-                _send(store, seconds=BEFORE_A_RUN)
+                if Outbox(store).due(settings().agent_id, time.time()):
+                    _send(store, seconds=_BEFORE)
         except StoreError:
             return  # the run says what is wrong with the store
 

@@ -56,7 +56,6 @@ class Membership(msgspec.Struct, kw_only=True):
     plain_http: bool = False
     enrolled_at: str
     refreshed_at: str | None = None
-    licence_tag: str | None = None
 
     def trusted_receipts(self) -> Mapping[str, Ed25519PublicKey]:
         """The pinned keys by their ids."""

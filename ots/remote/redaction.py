@@ -25,10 +25,14 @@ _HEADER = re.compile(
     r"(?P<between>\s*[:=]\s*)(?P<value>[^\r\n\"'*][^\r\n\"']*)",
     re.I,
 )
-_SCHEME = re.compile(r"(?P<name>\b(?:bearer|basic|digest|negotiate|ntlm))(?P<between>\s+)"
-                     r"(?P<value>[A-Za-z0-9+/_.~=-]{8,})", re.I)  # fmt: skip
+_SCHEME = re.compile(
+    r"(?P<name>\b(?:bearer|basic|digest|negotiate|ntlm))(?P<between>\s+)"
+    # What no word of a sentence has: a digit, padding, a capital after a small letter.
+    r"(?P<value>(?=\S*(?:[0-9=]|(?-i:[a-z][A-Z])))[A-Za-z0-9+/_.~=-]{8,})",
+    re.I,
+)
 _ASSIGNED = re.compile(
-    rf"(?P<name>\b(?:[a-z0-9]+[-_.])*(?:{_NAMES}|sig|signature))(?P<between>\s?[:=]\s?)"
+    rf"(?<!\$\{{)(?P<name>\b(?:[a-z0-9]+[-_.])*(?:{_NAMES}|sig|signature))(?P<between>[\"']?\s?[:=]\s?[\"']?)"
     r"(?P<value>[^\s&;,\"'*)\]}]+)",
     re.I,
 )

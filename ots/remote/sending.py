@@ -28,9 +28,6 @@ from ots.store.outbox import Outbox
 REFRESH_EVERY = 6 * 3600.0
 """Seconds between two questions of an active agent where it stands."""
 
-BEFORE_A_RUN = 2.0
-"""Seconds that a run may wait, before anything is measured, until what is left over from others is sent."""
-
 _HASTE = Patience(connect=3.0, silence=10.0)
 log = logging.getLogger("ots.remote")
 

@@ -9,14 +9,17 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ots.model.report import Artifact
 from ots.remote.membership import read_membership
 from ots.store import Store
 from ots.store.outbox import Outbox
 from tests.agent_kit import Agent, uploads
+from tests.store_kit import make_report, make_step
 from tests.upload_server import Fault, Honest, UploadServer, refuse, say, upload_server
 
 
@@ -309,3 +312,45 @@ def test_pace_of_the_backlog(agent: Agent, server: UploadServer, store: Store) -
         agent.measure(store)
     outcome = agent.send(store, seconds=0.7, by_hand=False)
     assert outcome.stopped == "timeout" and 1 <= len(outcome.sent) <= 4
+
+
+def measure_with_files(agent: Agent, store: Store) -> tuple[str, str]:
+    """A report with two files, one of them with a cookie in it; the hashes of both."""
+    har = b'{"headers": [{"name": "Cookie", "value": "canary"}]}'
+    report = make_report(agent_id=agent.settings().agent_id)
+    step = make_step(0)
+    with store.begin(report, queue="by-hand") as writer:
+        first, second = writer.artifact("page.har", har), writer.artifact("page.png", b"\x89PNG" * 500)
+        step.artifacts = [
+            Artifact(name="page.har", media_type="application/har+json", bytes=len(har), sha256=first),
+            Artifact(name="page.png", media_type="image/png", bytes=2000, sha256=second),
+        ]
+        report.steps = [step]
+        report.run.state = "completed"
+        writer.finish(report)
+    return first, second
+
+
+def test_files_beside_a_report_go_with_it(agent: Agent, server: UploadServer, store: Store) -> None:
+    """Only what the server lacks, without secrets, under the names that the sent report has for them."""
+    har, picture = measure_with_files(agent, store)
+    server.artifact_faults = [refuse(503, "overloaded")]
+    assert agent.send(store).stopped == "overloaded"
+    assert uploads(store)[1] == ("waiting", "overloaded"), "a report is sent once its files are"
+    assert len(agent.send(store).sent) == 1
+    (document,) = server.reports.values()
+    named = {entry["sha256"] for entry in msgspec.json.decode(document)["steps"][0]["artifacts"]}
+    assert named == server.artifacts.keys() and picture in named and har not in named
+    assert not any(b"canary" in data for data in server.artifacts.values())
+    assert len([asked for asked in server.asked if "/artifacts/" in asked]) == 3
+    measure_with_files(agent, store)
+    agent.send(store)
+    assert len([asked for asked in server.asked if "/artifacts/" in asked]) == 3
+
+
+def test_file_that_the_server_will_not_have(agent: Agent, server: UploadServer, store: Store) -> None:
+    """It is no reason to keep its report back; the list says what is missing there."""
+    measure_with_files(agent, store)
+    server.artifact_faults = [refuse(413, "too-large")]
+    assert len(agent.send(store).sent) == 1
+    assert uploads(store)[1] == ("sent", "artifact:too-large")

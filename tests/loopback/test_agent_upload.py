@@ -16,6 +16,7 @@ import pytest
 
 from tests.cloud_kit import CloudServer, cloud_server
 from tests.command_line import CommandLine
+from tests.peers.authority import Authority
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,20 @@ def measure(ots: CommandLine, server: CloudServer, *options: str, code: int = 0)
     return done.stderr
 
 
-def enrol(ots: CommandLine, server: CloudServer, *options: str) -> dict[str, object]:
-    token = server.token(*options)
+@pytest.fixture(scope="module")
+def token(server: CloudServer) -> str:
+    """A token for all the agents of this file."""
+    return server.token("--uses", "100", "--department", "571", "--project", "HZ-12")
+
+
+def enrol(ots: CommandLine, server: CloudServer, token: str) -> dict[str, Any]:
+    """What the command says; the token is nowhere afterwards."""
     done = ots.run("agent", "enroll", server.url, "--token-from", "env:TOKEN", "--json", env={"TOKEN": token})
     assert done.returncode == 0, done.stderr
     assert token not in done.stdout + done.stderr
     for path in (ots.folder / "data").rglob("*"):
         assert not path.is_file() or token.encode() not in path.read_bytes()
-    return dict(ots.json("agent", "status"))
+    return dict(json.loads(done.stdout))
 
 
 def kept(server: CloudServer, report_id: str) -> bytes:
@@ -58,10 +65,10 @@ def ask(server: CloudServer, statement: str, *values: object) -> list[tuple[Any,
         return database.execute(statement, values).fetchall()
 
 
-def test_a_run_is_on_the_server_byte_for_byte(ots: CommandLine, server: CloudServer) -> None:
+def test_a_run_is_on_the_server_byte_for_byte(ots: CommandLine, server: CloudServer, token: str) -> None:
     """Enrolled with a token, a run's report is on the server; an older one follows when it is asked for."""
     measure(ots, server)
-    status = enrol(ots, server, "--department", "571", "--project", "HZ-12")
+    status = enrol(ots, server, token)
     assert (status["status"], status["department"], status["project"]) == ("active", "571", "HZ-12")
     assert (status["tier"], status["waiting"]) == ("friendly", 0)
     for name in ("agent.key", "server.json", "licence-issuers.json"):
@@ -76,6 +83,38 @@ def test_a_run_is_on_the_server_byte_for_byte(ots: CommandLine, server: CloudSer
         assert kept(server, row["report_id"]) == stored.rstrip("\n").encode()
 
 
+def test_tls(tmp_path: Path, ots: CommandLine, ca: Authority) -> None:
+    """A server that the system does not trust is refused, until its authority is named; then it stays so."""
+    options = ["--cert", str(ca.chain), "--key", str(ca.key)]
+    with cloud_server(tmp_path / "tls", options=options) as server:
+        token = {"TOKEN": server.token()}
+        arguments = ("agent", "enroll", server.url, "--token-from", "env:TOKEN")
+        done = ots.run(*arguments, env=token)
+        assert done.returncode == 3 and "certificate is not trusted" in done.stderr
+        assert not (ots.folder / "data" / "server.json").exists()
+        assert ots.run(*arguments, "--ca", str(ca.root), env=token).returncode == 0
+        measure(ots, server)
+        assert ots.reports()[0]["upload"] == "sent"
+
+
+def test_refusals(ots: CommandLine, server: CloudServer) -> None:
+    """A token that is none, one that is used up, and a second server beside the first."""
+    arguments = ("agent", "enroll", server.url, "--token-from", "env:TOKEN", "--json")
+    for token in ("x", "ots-enrol-aaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"):
+        done = ots.run(*arguments, env={"TOKEN": token})
+        assert done.returncode in (1, 2), done.stdout
+    used = server.token()
+    other = CommandLine(ots.folder / "other")
+    assert other.run(*arguments, env={"TOKEN": used}).returncode == 0
+    assert other.run(*arguments, env={"TOKEN": used}).returncode == 0, "the same agent may ask again"
+    done = ots.run(*arguments, env={"TOKEN": used})
+    assert done.returncode == 1 and "token-exhausted" in done.stdout
+    elsewhere = other.run(
+        "agent", "enroll", "https://192.0.2.1", "--token-from", "env:TOKEN", env={"TOKEN": used}
+    )
+    assert elsewhere.returncode == 2 and "ots agent leave" in elsewhere.stderr
+
+
 def test_a_token_is_never_an_argument(ots: CommandLine, server: CloudServer) -> None:
     """Whoever types the token itself is told to name its place, and the token is not repeated."""
     done = ots.run("agent", "enroll", server.url, "--token-from", "ots-enrol-abc-canary")
@@ -85,7 +124,7 @@ def test_a_token_is_never_an_argument(ots: CommandLine, server: CloudServer) -> 
 
 def test_approval(ots: CommandLine, server: CloudServer) -> None:
     """An agent that waits for approval keeps its reports until a person has decided."""
-    assert enrol(ots, server, "--approve")["status"] == "pending"
+    assert enrol(ots, server, server.token("--approve"))["status"] == "pending"
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "waiting"
     ask(server, "UPDATE agent SET status = 'active' WHERE status = 'pending'")
@@ -97,7 +136,7 @@ def test_a_server_that_is_away_costs_a_run_nothing(
 ) -> None:
     """The run passes, its report waits; who asked for the upload gets exit code 7."""
     with cloud_server(tmp_path / "other") as other:
-        enrol(ots, other)
+        enrol(ots, other, other.token())
     measure(ots, server)
     said = measure(ots, server, "--upload", code=7)
     assert "unreachable" in said
@@ -107,18 +146,18 @@ def test_a_server_that_is_away_costs_a_run_nothing(
         assert sorted(ots.json("report", "upload")["sent"]) == [1, 2]
 
 
-def test_leaving(ots: CommandLine, server: CloudServer) -> None:
+def test_leaving(ots: CommandLine, server: CloudServer, token: str) -> None:
     """An agent that has left sends nothing, and says so to whoever asks it to."""
-    enrol(ots, server)
+    enrol(ots, server, token)
     assert ots.json("agent", "leave")["not_sent"] == 0
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "none"
     assert ots.run("report", "upload").returncode == 2
 
 
-def test_verify(ots: CommandLine, server: CloudServer) -> None:
+def test_verify(ots: CommandLine, server: CloudServer, token: str) -> None:
     """An exported report is proven by signature and by receipt; one byte less and nothing is."""
-    enrol(ots, server)
+    enrol(ots, server, token)
     measure(ots, server)
     path = ots.folder / "out.json"
     ots.json("report", "export", "last", "--format", "json", "--output", str(path), "--sign")
@@ -135,9 +174,9 @@ def test_verify(ots: CommandLine, server: CloudServer) -> None:
     assert ots.json("report", "verify", str(path), "--server", code=1)["fault"] == "changed"
 
 
-def test_what_is_left_out_is_told(ots: CommandLine, server: CloudServer) -> None:
+def test_what_is_left_out_is_told(ots: CommandLine, server: CloudServer, token: str) -> None:
     """The server gets neither what the settings withhold nor a secret in a tag, and `report show` says so."""
-    enrol(ots, server)
+    enrol(ots, server, token)
     for name in ("device", "addresses"):
         assert ots.run("config", "set", f"upload.{name}", "off").returncode == 0
     measure(ots, server, "--tag", "where=ftp://user:canary-7f3a@192.0.2.9/")
