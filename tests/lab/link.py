@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from bench.netns import do, pair
 _SOURCE = Path(__file__).with_name("emulator.c")
 _BUILD = Path(__file__).parents[2] / "build" / "lab"
 _NUMBERS = itertools.count()
-_AHEAD = -20
+_AHEAD = Path(__file__).with_name("ahead.py")
 _SEND_BUFFER = "4096 65536 33554432"
 """Least, first and largest size in bytes (tcp(7), tcp_wmem)."""
 _LATE = 4e-3
@@ -75,7 +76,7 @@ class Ends:
 
     @property
     def _priority(self) -> tuple[str, ...]:
-        return ("nice", "-n", str(_AHEAD)) if self.ahead else ()
+        return (sys.executable, "-I", "-S", str(_AHEAD)) if self.ahead else ()
 
 
 @dataclass(frozen=True, slots=True)

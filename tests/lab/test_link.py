@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_a_rate_serves_its_queue_and_drops_what_does_not_fit() -> None:
 def test_a_shaped_wire_carries_packets() -> None:
     with wire(rate_down=1e9, rate_up=1e9) as ends:
         assert None not in ping(ends, 5, 0.01)
+
+
+def test_programs_that_go_ahead_are_first_in_a_session_that_is_first() -> None:
+    """As the kernel says it itself, at both ends."""
+    with wire(rate_down=1e9, rate_up=1e9) as made:
+        ends = replace(made, ahead=True)
+        show = ("sh", "-c", "nice; cat /proc/self/autogroup 2>/dev/null || true")
+        for prefix in (ends.prefix, ends.far_prefix):
+            said = subprocess.run([*prefix, *show], capture_output=True, text=True, check=True).stdout.split()
+            assert said[0] == "-20"
+            assert len(said) == 1 or said[-1] == "-20"
 
 
 def test_a_row_is_met_within_its_tolerance_and_not_worse_than_the_reference() -> None:
