@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ _MOST = 2**53
 """Whole numbers above it are not the same in every reader of JSON."""
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{7,63}", re.ASCII)
 
 Count = Annotated[int, Meta(ge=0, le=_MOST)]
@@ -161,8 +162,8 @@ def moment(text: str) -> float:
 
 
 def instant(time: float) -> str:
-    """RFC 3339 UTC, whole seconds."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """RFC 3339 UTC, whole seconds. Raises ValueError or OverflowError for a time that no calendar has."""
+    return (_EPOCH + timedelta(seconds=time)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _convert(payload: Mapping[str, Any], kind: type[Document]) -> Document:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ots.license.document import (
     Binding,
     Licence,
+    Malformed,
     Revocations,
     Revoked,
     Subject,
@@ -56,22 +57,25 @@ def new_licence(
     `serial` must be above that of every licence that was issued for the same line: `next_serial`.
     """
     start = now if not_before is None else not_before
-    draft = Licence(
-        licence_id=str(uuid.uuid4()),
-        serial=serial,
-        tier=tier,
-        subject=subject,
-        binding=binding,
-        issued_at=instant(now),
-        not_before=instant(start),
-        not_after=instant(start + days * DAY),
-        refresh_after=instant(start + days * DAY * _REFRESH),
-        grace_days=grace_days,
-        revocation_min=revocation_min,
-        features=dict(features or {}),
-        limits=dict(limits or {}),
-        note=note,
-    )
+    try:
+        draft = Licence(
+            licence_id=str(uuid.uuid4()),
+            serial=serial,
+            tier=tier,
+            subject=subject,
+            binding=binding,
+            issued_at=instant(now),
+            not_before=instant(start),
+            not_after=instant(start + days * DAY),
+            refresh_after=instant(start + days * DAY * _REFRESH),
+            grace_days=grace_days,
+            revocation_min=revocation_min,
+            features=dict(features or {}),
+            limits=dict(limits or {}),
+            note=note,
+        )
+    except (ValueError, OverflowError) as error:
+        raise Malformed(str(error)) from None
     return read_licence(_plain(draft))
 
 

@@ -87,7 +87,8 @@ def ends(licence: Licence) -> float:
 def refresh_at(licence: Licence, chance: random.Random) -> float | None:
     """When an agent asks for a newer licence: anywhere between `refresh_after` and `not_after`.
 
-    Spread evenly, so that agents whose licences were made together don't all ask at once.
+    Spread evenly, so that agents whose licences were made together don't all ask at once. A `chance` made
+    from the agent's id gives the same moment at every start.
     """
     if licence.refresh_after is None:
         return None

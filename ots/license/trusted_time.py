@@ -40,7 +40,7 @@ def trusted_now(wall: float, memory: Memory, stated: Iterable[float] = ()) -> fl
     """Seconds since 1970. `stated` are times of verified licences: they count if the clock is wrong beyond
     doubt, as it is after a start without a battery."""
     now = max(wall + memory.offset, memory.floor)
-    return now if now >= EARLIEST else max(EARLIEST, *stated, now)
+    return now if now >= EARLIEST else max([now, *stated])
 
 
 def heard(memory: Memory, stated: float, wall: float | None = None) -> Memory:
