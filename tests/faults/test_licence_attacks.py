@@ -347,7 +347,11 @@ def _older_list(here: Installation, issuer: Issuer) -> None:
     kept = here.licences.install_revocations(old)
     assert kept is not None and kept.serial == 3
     assert here.licences.install_revocations(Issuer().text(licence)) is None
+    (here.folder / MEMORY).unlink()
+    kept = here.licences.install_revocations(old)
+    assert kept is not None and kept.serial == 3
     assert here.state() == "valid"
+    here.licences.install_revocations(issue.sign_revocations(issue.revocation_list([], 4, NOW), issuer.key))
     (here.folder / REVOCATIONS).write_text(old)
     assert here.state() == "revocations-missing"
 
@@ -380,6 +384,20 @@ def _several(here: Installation, issuer: Issuer) -> None:
     elsewhere = Subject(org="Lab", department="field", project="P-17")
     here.lay({"lab.jws": issuer.text(issuer.licence(here.mine, subject=elsewhere))})
     assert here.rights().tier == "professional"
+
+
+@attack(25, "several licences at once")
+def _renewed(here: Installation, issuer: Issuer) -> None:
+    """A new one takes the place of the old; one whose time is still to come leaves it."""
+    first = issuer.licence(here.mine, serial=1, days=30, grace_days=0)
+    second = issuer.licence(here.mine, serial=2, not_before=NOW + 20 * DAY)
+    third = issuer.licence(here.mine, serial=3, tier="friendly", now=NOW + 25 * DAY)
+    here.licences.install(issuer.text(first), NOW)
+    assert here.licences.install(issuer.text(second), NOW).state == "not-yet-valid"
+    assert here.rights().record(NOW)["serial"] == 1
+    assert here.rights(NOW + 21 * DAY).record(NOW + 21 * DAY)["serial"] == 2
+    here.licences.install(issuer.text(third), NOW + 25 * DAY)
+    assert list(here.standings(NOW + 25 * DAY).all) == [f"{third.licence_id}.jws"]
 
 
 @attack(26, "names that look alike")

@@ -82,6 +82,7 @@ def test_edges_are_half_open_to_the_microsecond(start: float, days: int) -> None
     assert state(document, (first - MICROSECOND).timestamp()) == "not-yet-valid"
     assert state(document, (last - MICROSECOND).timestamp()) == "refresh-due"
     assert state(document, last.timestamp()) == "expired"
+    assert state(licence(start, days, grace_days=1), last.timestamp()) == "grace"
 
 
 @pytest.mark.parametrize(
