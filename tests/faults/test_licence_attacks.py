@@ -394,6 +394,7 @@ def _renewed(here: Installation, issuer: Issuer) -> None:
     third = issuer.licence(here.mine, serial=3, tier="friendly", now=NOW + 25 * DAY)
     here.licences.install(issuer.text(first), NOW)
     assert here.licences.install(issuer.text(second), NOW).state == "not-yet-valid"
+    here.licences.install(issuer.text(first), NOW)
     assert here.rights().record(NOW)["serial"] == 1
     assert here.rights(NOW + 21 * DAY).record(NOW + 21 * DAY)["serial"] == 2
     here.licences.install(issuer.text(third), NOW + 25 * DAY)
