@@ -365,7 +365,7 @@ async def test_declined_upload_still_used_data(size: int | None) -> None:
     script = answers_upload(error_page("413 Content Too Large", 10), after=900_000)
     box = {"duration": 2.0} if size is None else {"size": size}
     made = await against(script, UP, **box)
-    assert failure(made) == ("rejected", "first_byte", "413")
+    assert failure(made) == ("rejected", "first_byte", "413"), made.only.error
     declined(made)
     assert made.data.sent_bytes >= 400_000
 

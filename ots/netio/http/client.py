@@ -324,6 +324,8 @@ class Client:
             if ended is not None and isinstance(error, aiohttp.ClientConnectionError):
                 raise classify(ended, "transfer") from None
             raise http_failure(error, "first_byte" if self.request_sent is not None else "request") from None
+        finally:
+            self._timer = None
         self._response = response
         handler = self.dialer.handler
         assert handler is not None
