@@ -39,7 +39,7 @@ def upload_command(
 ) -> int:
     from ots.commands.uploading import progress_line
     from ots.config import settings
-    from ots.remote.enrolled import is_member
+    from ots.remote.enrolled import is_member, upload_mode
     from ots.remote.sending import send_waiting
     from ots.store import Store
     from ots.store.outbox import Outbox
@@ -47,7 +47,7 @@ def upload_command(
     folder = settings().data_dir
     if not is_member(folder):
         raise CommandError(_("this machine belongs to no server"), remedy=_("ots agent enroll URL"))
-    if settings().upload.mode == "off":
+    if upload_mode(settings()) == "off":
         raise CommandError(_("the setting upload.mode is off"), remedy=_("ots config set upload.mode manual"))
     with store_errors(), Store.open(folder) as store:
         outbox = Outbox(store)

@@ -31,7 +31,7 @@ _ASKED = 60.0
 def send_before(options: RunOptions) -> None:
     """Refuses an upload that can't be; sends what waits, briefly."""
     from ots.config import settings
-    from ots.remote.enrolled import is_member
+    from ots.remote.enrolled import is_member, upload_mode
 
     if not is_member(settings().data_dir):
         if options.upload:
@@ -39,11 +39,12 @@ def send_before(options: RunOptions) -> None:
                 _("--upload: this machine belongs to no server"), remedy=_("ots agent enroll URL")
             )
         return
-    if options.upload and settings().upload.mode == "off":
+    mode = upload_mode(settings())
+    if options.upload and mode == "off":
         raise CommandError(
             _("--upload: the setting upload.mode is off"), remedy=_("ots config set upload.mode manual")
         )
-    if settings().upload.mode == "auto" and options.upload is not False:
+    if mode == "auto" and options.upload is not False:
         from ots.store import Store, StoreError
         from ots.store.outbox import Outbox
 

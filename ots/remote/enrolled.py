@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ots.config import Settings
@@ -17,9 +17,15 @@ def is_member(folder: Path) -> bool:
     return (folder / FILE).exists()
 
 
+def upload_mode(settings: Settings) -> Literal["auto", "manual", "off"]:
+    """`upload.mode`, or off where the function `upload` is switched off."""
+    return settings.upload.mode if settings.features.get("upload", True) else "off"
+
+
 def queue_of_run(settings: Settings, *, asked: bool | None, by_hand: bool = True) -> Queue:
     """Whether the report of a run is to be sent: as it was asked for, else as the settings say."""
-    if not is_member(settings.data_dir) or settings.upload.mode == "off":
+    mode = upload_mode(settings)
+    if not is_member(settings.data_dir) or mode == "off":
         return "no"
-    wanted = settings.upload.mode == "auto" if asked is None else asked
+    wanted = mode == "auto" if asked is None else asked
     return ("by-hand" if by_hand else "schedule") if wanted else "no"

@@ -93,7 +93,7 @@ async def _send(
     offset = membership.clock_offset
     client = Client(membership.url, who, clock_offset=offset, ca=membership.ca, patience=patience)
     async with client:
-        sender = Sender(store, membership, who, client, settings.upload)
+        sender = Sender(store, membership, who, client, settings)
         if not sender.may_send(by_hand=by_hand, outcome=outcome):
             return
         try:

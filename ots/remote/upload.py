@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from ots.config.values import Upload
+from ots.config import Settings
 from ots.remote import wire
 from ots.remote.client import Client, Refused
 from ots.remote.identity import Identity
@@ -62,14 +62,14 @@ class Sender:
     """One pass over the queue of a store. Raises StoreError where the store fails."""
 
     def __init__(
-        self, store: Store, membership: Membership, who: Identity, client: Client, allowed: Upload
+        self, store: Store, membership: Membership, who: Identity, client: Client, settings: Settings
     ) -> None:
         self._store = store
         self._outbox = Outbox(store)
         self._membership = membership
         self._who = who
         self._client = client
-        self._allowed = allowed
+        self._settings = settings
 
     def may_send(self, *, by_hand: bool, outcome: Outcome) -> bool:
         """Whether no pause forbids it; by hand none does."""
@@ -171,7 +171,7 @@ class Sender:
         """What an earlier try brought to the server, or what may leave now, signed."""
         if item.offer is not None:
             return item.offer
-        found = leaving(self._document(item), self._allowed, self._artifact)
+        found = leaving(self._document(item), self._settings.upload, self._artifact)
         digest = hashlib.sha256(found.document).hexdigest()
         signature = sign_report(
             found.document, report_id=item.report_id, revision=item.revision, seq=item.seq, who=self._who
@@ -193,10 +193,15 @@ class Sender:
         return check_receipt(stored.receipt, item, offer, self._membership), stored.missing_artifacts
 
     async def _put_artifacts(self, item: Item, missing: Iterable[str]) -> str | None:
-        """Sends the files that the server lacks; a remark on those that it won't have or that are gone."""
+        """Sends the files that the server lacks; a remark on those that it won't have or that are gone.
+
+        That the licence covers the report and not its files is no reason to keep the report back.
+        """
         wanted = set(missing)
         if not wanted:
             return None
+        if not self._settings.features.get("upload:artifacts", True):
+            return "artifact:switched-off"
         remark = None
         offered = {digest: kept for digest, kept in self._files(item).items() if digest in wanted}
         for digest in wanted:
@@ -213,7 +218,7 @@ class Sender:
                     {**headers, "Content-Type": "application/octet-stream"},
                 )
             except Refused as refused:
-                if refused.decision != "park":
+                if refused.decision != "park" and not refused.code.startswith("licence-"):
                     raise
                 remark = f"artifact:{refused.code}"
         return remark

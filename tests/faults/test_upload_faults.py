@@ -348,9 +348,12 @@ def test_files_beside_a_report_go_with_it(agent: Agent, server: UploadServer, st
     assert len([asked for asked in server.asked if "/artifacts/" in asked]) == 3
 
 
-def test_file_that_the_server_will_not_have(agent: Agent, server: UploadServer, store: Store) -> None:
+@pytest.mark.parametrize("refusal", [(413, "too-large"), (403, "licence-required")])
+def test_file_that_the_server_will_not_have(
+    agent: Agent, server: UploadServer, store: Store, refusal: tuple[int, str]
+) -> None:
     """It is no reason to keep its report back; the list says what is missing there."""
     measure_with_files(agent, store)
-    server.artifact_faults = [refuse(413, "too-large")]
+    server.artifact_faults = [refuse(*refusal)]
     assert len(agent.send(store).sent) == 1
-    assert uploads(store)[1] == ("sent", "artifact:too-large")
+    assert uploads(store)[1] == ("sent", f"artifact:{refusal[1]}")
