@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ots.config.layers import Stated
 from ots.config.values import Settings, load
@@ -18,7 +18,13 @@ from ots.remote.upload import Outcome
 from ots.store import Store
 from ots.store.writer import Queue
 from tests.store_kit import finish, make_report, make_step
-from tests.upload_server import UploadServer
+
+
+class HasAddress(Protocol):
+    """A server of any make."""
+
+    @property
+    def url(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,8 @@ class Agent:
         stated = {"data_dir": str(self.folder), **{f"upload.{name}": value for name, value in upload.items()}}
         return load({name: Stated(value, "test") for name, value in stated.items()})
 
-    def enrol(self, server: UploadServer) -> None:
-        wish = Application(url=server.url, token="t", name="bench")
+    def enrol(self, server: HasAddress, token: str = "t") -> None:
+        wish = Application(url=server.url, token=token, name="bench")
         asyncio.run(enrol(self.folder, wish, identity(self.folder)))
 
     def measure(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.agent_kit import Agent, uploads
 from tests.command_line import CommandLine
 from tests.peers.require import not_applicable
 from tests.store_kit import make_step
+from tests.upload_child import Children
 from tests.upload_server import UploadServer, refuse, upload_server
 
 KILLS = int(os.environ.get("OTS_UPLOAD_KILLS", "40"))
@@ -42,33 +42,6 @@ def agent(tmp_path: Path, server: UploadServer) -> Agent:
     made = Agent(tmp_path / "agent")
     made.enrol(server)
     return made
-
-
-class Children:
-    """The process of tests.upload_child."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.upload_child", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, order: str) -> bool:
-        """Runs one child; whether it was killed."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(order + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        assert answer in ("killed", "done"), "the child's parent has died"
-        return answer == "killed"
-
-    def close(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        assert self.process.wait(20) == 0
-        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -120,12 +93,9 @@ def test_two_senders_at_once(agent: Agent, server: UploadServer) -> None:
             agent.measure(store)
     pair = [Children(agent.folder) for _ in range(2)]
     for child in pair:
-        assert child.process.stdin is not None
-        child.process.stdin.write("step 100000\n")
-        child.process.stdin.flush()
+        child.begin("step 100000")
     for child in pair:
-        assert child.process.stdout is not None
-        assert child.process.stdout.readline()
+        assert not child.end()
         child.close()
     all_arrived(agent, server)
     assert len([asked for asked in server.asked if "/reports/" in asked]) == 22

@@ -1,0 +1,73 @@
+"""kill -9 of the agent and of the real server while reports are sent: each is there once, byte for byte.
+
+OTS_UPLOAD_KILLS=200 is the full proof: 200 kills over some 600 reports.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import time
+import zlib
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from ots.store import Store
+from tests.agent_kit import Agent, uploads
+from tests.cloud_kit import CloudServer, cloud_server
+from tests.upload_child import Children
+
+KILLS = int(os.environ.get("OTS_UPLOAD_KILLS", "12"))
+EACH_KIND = 4
+"""One kill in four is the server's."""
+
+REPORTS = 3
+SEED = 20260301
+NEVER = "step 100000"
+
+
+def kept(server: CloudServer) -> dict[tuple[str, int], bytes]:
+    """All that the server has, by report and revision."""
+    with closing(sqlite3.connect(server.folder / "server.sqlite3")) as database:
+        rows = database.execute("SELECT report_id, revision, body FROM revision").fetchall()
+    found = {(report_id, revision): zlib.decompress(body) for report_id, revision, body in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_killed_on_both_sides(tmp_path: Path) -> None:
+    """At random moments of runs and uploads; the server starts again each time on what it had committed."""
+    chance = random.Random(SEED)
+    agent = Agent(tmp_path / "agent")
+    often = ["--rates", "10000"]
+    with ExitStack() as stack:
+        server = stack.enter_context(cloud_server(tmp_path / "server", options=often))
+        agent.enrol(server, server.token())
+        children = Children(agent.folder, REPORTS)
+        stack.callback(children.close)
+        assert not children.run(NEVER), "the first one waits for all the imports"
+        began = time.monotonic()
+        assert not children.run(NEVER)
+        whole = time.monotonic() - began
+        for number in range(KILLS):
+            moment = chance.random() * whole
+            if number % EACH_KIND:
+                while not children.run(f"after {moment:.4f}"):
+                    moment *= 0.8  # it was done before
+                continue
+            children.begin(NEVER)
+            time.sleep(moment)
+            os.killpg(server.process.pid, signal.SIGKILL)
+            assert not children.end()
+            server.process.wait()
+            again = cloud_server(tmp_path / "server", options=often, port=server.port)
+            server = stack.enter_context(again)
+        with Store.open(agent.folder) as store:
+            outcome = agent.send(store)
+            assert (outcome.stopped, outcome.parked) == (None, {})
+            assert {state for state, _reason in uploads(store).values()} == {"sent"}
+            stored = {(entry.report_id, entry.revision): store.document(entry) for entry in store.list()}
+        assert kept(server) == stored
+        assert len(stored) > KILLS
