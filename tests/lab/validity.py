@@ -57,6 +57,9 @@ def _links(own: Machine) -> Iterator[Row]:
             with link(rate_down=rate, rate_up=rate, delay=delay, queue=queue) as ends:
                 found = _of_peers(own, ends, way, "--connections", connections)
             yield _row(f"{words}, filled {way}", found, "link_limited", grade="high")
+    with link(rate_down=20e6, rate_up=20e6, delay=0.005, queue=250_000) as slow, servers(slow) as far:
+        found = own.measure(slow, "speedtest", far.http("/"), "--duration", "4 s")
+        yield _row("20 Mbit/s, 5 ms one way, speed test", found, "link_limited", grade="high")
     with wire(rate_down=100e9, rate_up=100e9) as ends:
         for way in _WAYS:
             found = _of_peers(own, ends, way)

@@ -11,6 +11,7 @@ from ots.netio.transfer.limit_facts import limit_facts
 from ots.netio.transfer.result import PROBE_LIMITED_CPU
 from ots.probe import Failed
 from ots.stats import speed
+from ots.stats.ceiling import NEAR
 from ots.stats.throughput import Curve, Span, full_loading, interval_rates, whole
 from ots.stats.transfer import BUDGET_STOP
 
@@ -23,8 +24,10 @@ _DECLINED: frozenset[ErrorClass] = frozenset({"rejected", "auth"})
 _LIMIT_SHOWS = 0.25
 
 
-def record(load: Load, failure: Failed | None, *, cancelled: bool) -> None:
+def record(load: Load, failure: Failed | None, *, cancelled: bool, calibrated: bool = False) -> None:
     """Records what one direction came to.
+
+    `calibrated` says that the load moves its bytes as the HTTP transfers do, whose ceilings are measured.
 
     A headline needs a load that ran to its end, or one that a person or the data budget cut short: then it is
     a shorter measurement. One that failed has none; what it moved is said all the same.
@@ -78,6 +81,8 @@ def record(load: Load, failure: Failed | None, *, cancelled: bool) -> None:
             for t, rate in interval_rates(curve, overall, SERIES_STEP):
                 ctx.record(f"{prefix}_interval_bits_per_second", rate, t=t)
     _say_how(load, found, budget=budget, cancelled=cancelled)
+    if calibrated and found is not None:
+        _compare(load, found.headline.bits_per_second)
 
 
 def _delivery(load: Load) -> tuple[Curve, list[Span]]:
@@ -146,3 +151,14 @@ def _say_how(load: Load, found: speed.Figures | None, *, budget: bool, cancelled
         if not head.sufficient:
             ctx.flag("few_samples")
     ctx.method(**{f"{load.direction}_{name}": value for name, value in facts.items()})
+
+
+def _compare(load: Load, bits_per_second: float) -> None:
+    """Beside what this machine reaches by itself, if that is known."""
+    kind, tls = f"http_{load.direction}load", "tls_version" in load.facts
+    ceiling = load.ctx.ceiling(kind, tls=tls, connections=len(load.meter.flows))
+    if ceiling is None:
+        return
+    load.ctx.method(target=None, **{f"{load.direction}_ceiling_bits_per_second": ceiling})
+    if bits_per_second > NEAR * ceiling:
+        load.ctx.flag("probe_limited")

@@ -29,6 +29,9 @@ SERVICES: Mapping[ProtocolName, ServiceMaker] = {
     "speedtest_cli": CLIService,
 }
 
+_LIKE_HTTP_TRANSFERS: tuple[ProtocolName, ...] = ("ots", "librespeed", "mini")
+"""Those whose bytes the transfer engine moves itself: the ceilings of the HTTP probes are theirs, too."""
+
 _LATENCY_SHARE = 0.1
 
 
@@ -135,7 +138,8 @@ class SpeedTest:
                 self._ctx.mark("first_content", t=min(begins), source="socket")
             self._moved = self._moved or load.told is not None
             if self._moved or load.complete or cancelled:
-                record(load, failure, cancelled=cancelled)
+                calibrated = service.protocol in _LIKE_HTTP_TRANSFERS
+                record(load, failure, cancelled=cancelled, calibrated=calibrated)
 
 
 def _plain(target: Target) -> Target:
