@@ -195,6 +195,32 @@ async def test_upload_rate_agrees_with_curl(tmp_path: Path, ca: Authority) -> No
     assert ours == pytest.approx(1_500_000, rel=RATE_TOLERANCE)
 
 
+@pytest.mark.slow
+async def test_rates_over_tls_agree_with_curl(tmp_path: Path, ca: Authority, content: bytes) -> None:
+    """A server that sends 1.5 MB/s over TLS, and reads at a rate of its own: content counts, no records."""
+    curl = [require("curl"), "-s", "--ssl-reqd", "--cacert", str(ca.root), "-w"]
+    (tmp_path / "file").write_bytes(content)
+    with vsftpd_server(tmp_path, ca, rate=1_500_000) as server:
+        server.root.chmod(0o755)
+        (server.root / "down").write_bytes(content)
+        params = {"tls": "explicit", "ca_file": str(ca.root), "warmup": "none"}
+        down, up, seen_down, seen_up = await asyncio.gather(
+            record(DOWN, f"{server.url}/down", {**params, "whole": True}),
+            record(UP, f"{server.url}/in/", {**params, "size": len(content)}),
+            output_of(*curl, "%{time_total} %{time_starttransfer}", "-o", "/dev/null", f"{server.url}/down"),
+            output_of(
+                *curl, "%{time_total} %{time_pretransfer}", "-T", f"{tmp_path}/file", f"{server.url}/in/x"
+            ),
+        )
+    for made, seen in ((down, seen_down), (up, seen_up)):
+        assert made.only.error is None
+        assert value(made, "bytes_transferred") == len(content)
+        total, start = map(float, seen.split())
+        ours = len(content) / value(made, "transfer_seconds")
+        assert ours == pytest.approx(len(content) / (total - start), rel=RATE_TOLERANCE)
+    assert len(content) / value(down, "transfer_seconds") == pytest.approx(1_500_000, rel=RATE_TOLERANCE)
+
+
 async def test_log_in_takes_what_the_server_takes() -> None:
     """0.3 s until 230: that is the log-in time, and none of it is in the data connection's."""
 
