@@ -8,8 +8,7 @@ few packets say nothing of the link's capacity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ots.model.metric import Value
 from ots.model.validity import Finding
@@ -36,8 +35,7 @@ NOISE = 1 << 16
 """Bytes of other traffic below which nothing is said: any machine's background."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(NamedTuple):
     """Bytes through the interfaces (None: not told), and what changed of the way."""
 
     received_bytes: int | None = None
@@ -45,8 +43,7 @@ class Passed:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """One call of a probe, for one target or for all of them: what passed beside what was the run's own."""
 
     seconds: float
@@ -56,8 +53,7 @@ class Passage:
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """Everything around a step's attempts.
 
     `attachments` counts the different attachments to a network that they began with; `lag` is the 95th

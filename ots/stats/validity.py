@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
@@ -39,8 +38,7 @@ class Observed(Protocol):
     def flags(self) -> Sequence[QualityFlag]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
+class _Load(NamedTuple):
     """One direction of one attempt, its facts without the direction."""
 
     method: Mapping[str, Value | None]

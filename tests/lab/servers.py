@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,10 +27,10 @@ class Far:
 
 
 @contextmanager
-def servers(ends: Ends) -> Iterator[Far]:
-    """The embedded peers at the far end until the block ends."""
+def servers(ends: Ends, *, within: Sequence[str] = ()) -> Iterator[Far]:
+    """The embedded peers at the far end until the block ends; `within` is put before their command."""
     process = subprocess.Popen(
-        [*ends.far_prefix, sys.executable, "-m", "ots.server.peers", "--host", ends.far_address],
+        [*ends.far_prefix, *within, sys.executable, "-m", "ots.server.peers", "--host", ends.far_address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
