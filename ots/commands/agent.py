@@ -218,17 +218,18 @@ def _end_pause() -> None:
         Outbox(store).set_pause(0, 0.0, None)
 
 
-def _waiting(membership: Membership) -> int:
+def _waiting(membership: Membership, *, parked: bool = False) -> int:
     from ots.config import settings
     from ots.store import Store
     from ots.store.outbox import Outbox
 
     with store_errors(), Store.open(settings().data_dir) as store:
-        return Outbox(store).waiting(membership.agent_id)
+        outbox = Outbox(store)
+        return (outbox.parked if parked else outbox.waiting)(membership.agent_id)
 
 
 def _show(membership: Membership, *, as_json: bool, unreachable: Refused | None = None) -> None:
-    waiting = _waiting(membership)
+    waiting, parked = _waiting(membership), _waiting(membership, parked=True)
     if as_json:
         print_json(
             {
@@ -247,6 +248,7 @@ def _show(membership: Membership, *, as_json: bool, unreachable: Refused | None 
                 "enrolled_at": membership.enrolled_at,
                 "asked_at": membership.refreshed_at,
                 "waiting": waiting,
+                "parked": parked,
                 "unreachable": None if unreachable is None else unreachable.code,
             }
         )
@@ -265,6 +267,7 @@ def _show(membership: Membership, *, as_json: bool, unreachable: Refused | None 
         (_("Project"), membership.project),
         (_("Tier"), membership.tier),
         (_("Waiting"), _("{n} reports").format(n=waiting) if waiting else None),
+        (_("Parked"), _("{n} reports").format(n=parked) if parked else None),
         (
             _("Clock"),
             _("{seconds} s from the server's").format(seconds=f"{membership.clock_offset:+.0f}")
@@ -326,7 +329,7 @@ def _faults() -> Iterator[None]:
 def _remedy(refused: Refused) -> str | None:
     if refused.code.startswith("token-"):
         return _("ask for a new token")
-    if refused.code == "key-in-use":
+    if refused.code in ("key-in-use", "agent-revoked"):
         return _("a manager can release this machine's id on the server")
     if refused.decision == "retry":
         return _("check the address and the network, and try again")

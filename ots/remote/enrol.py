@@ -61,6 +61,8 @@ async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
         enrolled = answer.read(wire.Enrolled)
         if enrolled.agent_id != who.agent_id or not enrolled.keys.receipt:
             raise Refused("answer-invalid", "the server answered for another agent, or without keys")
+        if enrolled.status == "revoked":
+            raise Refused("agent-revoked", "the server has revoked this machine's place", decision="stop")
         membership = Membership(
             url=wish.url,
             server_id=enrolled.server_id,

@@ -95,6 +95,7 @@ class Sender:
             chosen = self._outbox.due(self._who.agent_id, time.time()) if rows is None else rows
             await self._all(chosen, outcome, progress)
         finally:
+            self._store.note_queue()
             lock.release()
 
     async def _all(self, rows: Sequence[int], outcome: Outcome, progress: Progress | None) -> None:

@@ -131,6 +131,13 @@ class Outbox:
         found = self._store.select(f"SELECT count(*) FROM ({_DUE.format(columns='1')})", agent_id)
         return int(found[0][0])
 
+    def parked(self, agent_id: str) -> int:
+        """How many reports the server would not have."""
+        found = self._store.select(
+            "SELECT count(*) FROM report WHERE upload = 'parked' AND agent_id = ?", agent_id
+        )
+        return int(found[0][0])
+
     # A try
 
     def begin_try(self, item: Item, offer: Offer) -> None:
@@ -171,7 +178,10 @@ class Outbox:
         self._store.note_queue()
 
     def sent(self, item: Item, receipt: KeptReceipt, *, remark: str | None = None) -> None:
-        """The report leaves the queue; only a receipt that was verified may be given here."""
+        """The report leaves the queue; only a receipt that was verified may be given here.
+
+        The note beside the store is left for the end of the pass: to write it costs what waits.
+        """
         with self._store.writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -190,7 +200,6 @@ class Outbox:
             )
             database.execute("DELETE FROM outbox WHERE id = ?", (item.id,))
             database.execute("UPDATE pause SET failures = 0, until = 0, reason = NULL")
-        self._store.note_queue()
 
     def receipt(self, entry: Entry) -> KeptReceipt | None:
         """The receipt of a report that was sent."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from ots.config.whole_file import write_whole
 from ots.store import gaps
+from ots.store.error import StoreError
 from ots.store.ledger import Ledger
 
 FILE = "queue.json"
@@ -24,6 +25,14 @@ log = logging.getLogger("ots.store")
 
 def write(ledger: Ledger) -> None:
     """Notes the present queue. That it can't is no reason to fail: the note is a second copy."""
+    try:
+        write_whole(ledger.folder / FILE, json.dumps(_present(ledger)).encode())
+    except (OSError, StoreError) as error:
+        log.warning("The note of what waits to be sent can't be written: %s", error)
+
+
+def _present(ledger: Ledger) -> dict[str, Any]:
+    """For each agent the last number given out, and the numbers that wait."""
     agents: dict[str, Any] = {
         agent_id: {"last": last, "waiting": []}
         for agent_id, last in ledger.select("SELECT agent_id, last FROM counter")
@@ -35,10 +44,7 @@ def write(ledger: Ledger) -> None:
         waiting.setdefault(agent_id, []).append(seq)
     for agent_id, numbers in waiting.items():
         agents.setdefault(agent_id, {"last": max(numbers)})["waiting"] = list(gaps.spans(numbers))
-    try:
-        write_whole(ledger.folder / FILE, json.dumps(agents).encode())
-    except OSError as error:
-        log.warning("The note of what waits to be sent can't be written: %s", error)
+    return agents
 
 
 def heal(fresh: sqlite3.Connection, folder: Path) -> None:

