@@ -22,7 +22,7 @@ from ots.license.tiers import Tier
 from ots.license.types import LICENCE
 from ots.signing.keys import write_public
 from ots.signing.statement import sign
-from ots.store.licence_files import ENROLMENT, ISSUERS, LICENCES
+from ots.store.licence_files import ENROLMENT, ISSUERS, LICENCES, REVOCATIONS
 from ots.store.licences import Licences
 
 DAY = 86_400.0
@@ -82,6 +82,12 @@ class Installation:
     @property
     def mine(self) -> Binding:
         return issue.for_agents([self.agent_id])
+
+    @property
+    def list_file(self) -> Path:
+        """The only revocation list."""
+        (path,) = self.folder.glob(f"{REVOCATIONS}/*")
+        return path
 
     def lay(self, texts: Mapping[str, str]) -> None:
         """Puts files into the folder of licences, past every check."""

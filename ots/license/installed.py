@@ -20,8 +20,8 @@ from ots.license.state import HONOURED, Holder, Known, State, state_of
 from ots.license.tiers import TIERS
 from ots.license.trusted_time import Memory, trusted_now
 from ots.license.types import LICENCE, REVOCATIONS
-from ots.signing.keys import key_id, read_public
-from ots.signing.statement import StatementError, verify
+from ots.signing.keys import decode64, key_id, read_public
+from ots.signing.statement import StatementError, strict_object, verify
 
 Keys = Mapping[str, Ed25519PublicKey]
 
@@ -35,16 +35,25 @@ _STATE_OF_FAULT: Mapping[str, State] = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One licence and how it stands. `licence` is None where the signature proves nothing."""
+    """One licence and how it stands. `licence` is None where the signature proves nothing.
+
+    `signer` is the id of the key that signed it.
+    """
 
     name: str
     licence: Licence | None
     state: State
     reason: str = ""
+    signer: str = ""
 
     @property
     def honoured(self) -> bool:
         return self.licence is not None and self.state in HONOURED
+
+    @property
+    def line(self) -> str:
+        """What it has in common with the licences that it replaces, or that replace it."""
+        return "" if self.licence is None else f"{self.signer}/{self.licence.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class Standings:
         """The state that one of these has when the machine's clock says `wall`, all else as it was read."""
         if standing.licence is None:
             return standing.state
-        return self.examiner.state_of(standing.licence, self.examiner.now(wall, [standing.licence]))
+        return self.examiner.state_of(standing, standing.licence, self.examiner.now(wall, [standing.licence]))
 
     @property
     def shown(self) -> Standing | None:
@@ -73,12 +82,12 @@ class Standings:
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """Reads licences for one holder, with what is trusted and known."""
+    """Reads licences for one holder, with what is trusted and known; `lists` are by the key that signed."""
 
     keys: Keys
     holder: Holder
     memory: Memory
-    revocations: Revocations
+    lists: Mapping[str, Revocations]
 
     def examine(self, texts: Mapping[str, str], wall: float) -> Standings:
         """How each licence stands when the machine's clock says `wall`. `texts` are by any name.
@@ -91,7 +100,7 @@ class Examiner:
         standings = {
             found.name: found
             if found.licence is None
-            else replace(found, state=self.state_of(found.licence, now))
+            else replace(found, state=self.state_of(found, found.licence, now))
             for found in read
         }
         return Standings(standings, _choose(standings.values()), now, self)
@@ -100,22 +109,32 @@ class Examiner:
         """The trusted time when the machine's clock says `wall`; these licences have stated a time, too."""
         return trusted_now(wall, self.memory, [moment(licence.issued_at) for licence in licences])
 
-    def state_of(self, licence: Licence, now: float) -> State:
+    def state_of(self, standing: Standing, licence: Licence, now: float) -> State:
         """The state of a licence whose signature holds, at trusted time `now`."""
         memory = self.memory
-        newest, its_id = memory.newest.get(licence.line, (0, ""))
-        if its_id in memory.withdrawn or self.revocations.withdraw(its_id):
+        lists = list(self.lists.values())
+        newest, its_id = memory.newest.get(standing.line, (0, ""))
+        if its_id in memory.withdrawn or any(each.withdraw(its_id) for each in lists):
             newest = 0  # the issuer took the newer one back: an older one may hold again
-        known = Known(self.revocations, memory.withdrawn, newest, memory.revocations)
+        known = Known(lists, memory.withdrawn, newest, self.complete)
         return state_of(licence, self.holder, now, known)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every list that was here is here, as new as it was; those of keys no longer trusted don't
+        count."""
+        serials = {signer: revocations.serial for signer, revocations in self.lists.items()}
+        remembered = self.memory.revocations.items()
+        return all(serials.get(key, 0) >= serial for key, serial in remembered if key in self.keys)
 
     def _read(self, name: str, text: str) -> Standing:
         try:
-            return Standing(name, read_licence(verify(text, LICENCE, self.keys)), "valid")
+            licence = read_licence(verify(text, LICENCE, self.keys))
         except StatementError as error:
             return Standing(name, None, _STATE_OF_FAULT[error.fault], str(error))
         except Malformed as error:
             return Standing(name, None, "malformed", str(error))
+        return Standing(name, licence, "valid", signer=_signer(text))
 
 
 def issuer_keys(written: Iterable[str]) -> Keys:
@@ -124,12 +143,18 @@ def issuer_keys(written: Iterable[str]) -> Keys:
     return {key_id(key): key for key in keys}
 
 
-def signed_revocations(text: str, keys: Keys) -> Revocations | None:
-    """The revocation list that one of these keys has signed; None if the text is none."""
+def signed_revocations(text: str, keys: Keys) -> tuple[str, Revocations] | None:
+    """The revocation list that one of these keys has signed, and its id; None if the text is none."""
     try:
-        return read_revocations(verify(text, REVOCATIONS, keys))
+        revocations = read_revocations(verify(text, REVOCATIONS, keys))
     except (StatementError, Malformed):
         return None
+    return _signer(text), revocations
+
+
+def _signer(text: str) -> str:
+    """The key id in the header of a verified statement."""
+    return str(strict_object(decode64(text.strip().partition(".")[0]))["kid"])
 
 
 def _choose(standings: Iterable[Standing]) -> Standing | None:

@@ -6,7 +6,8 @@ Intervals are half-open: at `not_after` to the microsecond a licence no longer h
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ots.license.document import Licence, Revocations, moment
@@ -45,21 +46,27 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known beside the licence: what was withdrawn, and the newest serials that there were."""
+    """What is known beside the licence: what was withdrawn, and the newest serial that was in force.
 
-    revocations: Revocations = field(default_factory=Revocations)
+    `complete` is false where a revocation list that was here is gone, or an older one took its place.
+    """
+
+    lists: Sequence[Revocations] = ()
     withdrawn: frozenset[str] = frozenset()
     newest_serial: int = 0
-    newest_list: int = 0
+    complete: bool = True
 
 
 def state_of(licence: Licence, holder: Holder, now: float, known: Known) -> State:
     """The state at `now` (trusted seconds since 1970) of a licence whose signature holds."""
     if not _bound_to(licence, holder):
         return "binding-mismatch"
-    if licence.licence_id in known.withdrawn or known.revocations.names(licence, holder.agent_id):
+    if licence.licence_id in known.withdrawn or any(
+        revocations.names(licence, holder.agent_id) for revocations in known.lists
+    ):
         return "revoked"
-    if known.revocations.serial < max(licence.revocation_min, known.newest_list):
+    newest = max((revocations.serial for revocations in known.lists), default=0)
+    if not known.complete or newest < licence.revocation_min:
         return "revocations-missing"
     if licence.serial < known.newest_serial:
         return "serial-rollback"

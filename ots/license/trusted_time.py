@@ -26,14 +26,14 @@ class Memory:
     """What an installation remembers.
 
     Floor and offset in seconds; serial and id of the newest licence of each line that was in force here; the
-    ids of licences that a server has withdrawn; the serial of the newest revocation list.
+    ids of licences that a server has withdrawn; the serial of the newest revocation list of each signing key.
     """
 
     floor: float = 0.0
     offset: float = 0.0
     newest: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     withdrawn: frozenset[str] = frozenset()
-    revocations: int = 0
+    revocations: Mapping[str, int] = field(default_factory=dict)
 
 
 def trusted_now(wall: float, memory: Memory, stated: Iterable[float] = ()) -> float:
@@ -66,7 +66,7 @@ def seal(memory: Memory, key: bytes) -> bytes:
         "offset": memory.offset,
         "newest": {line: list(newest) for line, newest in memory.newest.items()},
         "withdrawn": sorted(memory.withdrawn),
-        "revocations": memory.revocations,
+        "revocations": dict(memory.revocations),
     }
     return json.dumps({**content, "mac": _mac(content, key)}, indent=1, sort_keys=True).encode()
 
@@ -83,7 +83,7 @@ def unseal(data: bytes, key: bytes) -> Memory | None:
             float(content["offset"]),
             {str(line): (int(serial), str(name)) for line, (serial, name) in content["newest"].items()},
             frozenset(str(identifier) for identifier in content["withdrawn"]),
-            int(content["revocations"]),
+            {str(key): int(serial) for key, serial in content["revocations"].items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

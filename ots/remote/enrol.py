@@ -20,6 +20,7 @@ from ots.remote import wire
 from ots.remote.client import Client, Refused
 from ots.remote.identity import Identity
 from ots.remote.membership import Membership, forget, write_licence, write_membership
+from ots.remote.withdrawn import fetch_withdrawn
 
 POLL = 5.0
 """Seconds between two questions whether an agent has been approved."""
@@ -99,6 +100,8 @@ async def refresh(folder: Path, membership: Membership, client: Client) -> None:
     _take_over(membership, enrolled, client)
     write_licence(folder, None, enrolled.licence)
     write_membership(folder, membership)
+    if membership.status == "active":
+        await fetch_withdrawn(folder, membership, client)
 
 
 async def wait_for_approval(folder: Path, membership: Membership, client: Client) -> None:

@@ -68,4 +68,4 @@ def functions() -> list[str]:
 
 
 def _standings(stated: Settings) -> Standings | None:
-    return licences(stated).standings(time.time()) if any_licence(stated.data_dir) else None
+    return licences(stated).in_force(time.time()) if any_licence(stated.data_dir) else None

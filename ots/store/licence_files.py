@@ -1,10 +1,11 @@
 """The files about licences in the data folder: which there are, and how each is read without trusting it.
 
 licences/*.jws               licences, one a file
-licence-revocations.jws      the newest revocation list
+licence-revocations/*.jws    the newest revocation list of each issuer, by the id of its key
 licence-issuers.json         public keys of those who issue licences, written when the agent enrols
+server.json                  what the server said: department, project, and when
 licence-memory.json          the time's floor and the serials that were in force, sealed
-agent-key.pem                the agent's key
+agent.key                    the agent's key
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ import json
 import os
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ots.i18n import _
+from ots.license.document import moment
 from ots.license.trusted_time import Memory, unseal
 
 LICENCES = "licences"
 SUFFIX = ".jws"
-REVOCATIONS = "licence-revocations.jws"
+REVOCATIONS = "licence-revocations"
 ISSUERS = "licence-issuers.json"
-ENROLMENT = "enrolment.json"
+ENROLMENT = "server.json"
 MEMORY = "licence-memory.json"
-AGENT_KEY = "agent-key.pem"
+AGENT_KEY = "agent.key"
 
 MOST_CHARACTERS = 65_536
 """No licence is longer; nothing beyond is read."""
@@ -37,8 +42,8 @@ _MOST_MEMORY = 1_000_000
 Warn = Callable[[str], None]
 
 
-def licence_texts(folder: Path, warn: Warn) -> Mapping[str, str]:
-    """What the licence files hold, by file name. A file that can't be read is warned of and left out.
+def signed_texts(folder: Path, warn: Warn) -> Mapping[str, str]:
+    """What the files of statements in a folder hold, by file name. One that can't be read is warned of.
 
     One that is too large is cut, which no signature survives.
     """
@@ -60,15 +65,14 @@ def any_licence(folder: Path) -> bool:
 
 
 def _paths(folder: Path, warn: Warn) -> list[Path]:
-    place = folder / LICENCES
     try:
-        names = sorted(os.listdir(place))
+        names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
     except OSError as error:
-        warn(_unreadable(place, error))
+        warn(_unreadable(folder, error))
         return []
-    return [place / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+    return [folder / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
 
 
 def read_text(path: Path, warn: Warn, most: int = MOST_CHARACTERS) -> str | None:
@@ -76,7 +80,7 @@ def read_text(path: Path, warn: Warn, most: int = MOST_CHARACTERS) -> str | None
     be read."""
     try:
         with path.open("rb") as file:
-            return file.read(most + 1).decode("ascii", "replace")
+            return file.read(most + 1).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -104,19 +108,41 @@ def enrolled_issuers(folder: Path, warn: Warn) -> list[str]:
     return keys
 
 
-def enrolled_names(folder: Path, warn: Warn) -> tuple[str | None, str | None]:
-    """Department and project for which the agent was enrolled; None where it wasn't."""
-    text = read_text(folder / ENROLMENT, warn)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a server said of this agent. `heard_at` is when, by this machine's clock in seconds since 1970;
+    `offset` is what to add to have the server's."""
+
+    department: str | None = None
+    project: str | None = None
+    heard_at: float | None = None
+    offset: float = 0.0
+
+
+class _Enrolment(msgspec.Struct):
+    """The part of `ots.remote.membership.Membership` that concerns licences."""
+
+    department: str | None = None
+    project: str | None = None
+    refreshed_at: str | None = None
+    clock_offset: float = 0.0
+
+    def place(self) -> Place:
+        heard_at = None if self.refreshed_at is None else moment(self.refreshed_at)
+        return Place(self.department, self.project, heard_at, self.clock_offset)
+
+
+def enrolled_place(folder: Path, warn: Warn) -> Place:
+    """The agent's place on its server; an empty one where it has none, or the file says nothing of it."""
+    path = folder / ENROLMENT
+    text = read_text(path, warn, _MOST_MEMORY)
+    if text is None:
+        return Place()
     try:
-        stated = {} if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        stated = None
-    if not isinstance(stated, dict):
-        warn(_("{path} says nothing about an enrolment").format(path=folder / ENROLMENT))
-        return None, None
-    names = [stated.get(name) for name in ("department", "project")]
-    department, project = (name if isinstance(name, str) else None for name in names)
-    return department, project
+        return msgspec.json.decode(text, type=_Enrolment).place()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        warn(_("{path} says nothing about an enrolment").format(path=path))
+        return Place()
 
 
 def memory_key(folder: Path) -> bytes | None:

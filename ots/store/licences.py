@@ -55,16 +55,34 @@ class Licences:
         found = self.examiner().examine(self._texts(), wall)
         return replace(found, warnings=tuple(dict.fromkeys(self.warnings)))
 
+    def in_force(self, wall: float) -> Standings:
+        """As `standings`, for a run: the licence in force is remembered.
+
+        So a file that took the place of another counts as much as one that was installed.
+        """
+        found = self.standings(wall)
+        chosen = found.chosen
+        if chosen is None or chosen.licence is None:
+            return found
+        newest, _its_id = found.examiner.memory.newest.get(chosen.line, (0, ""))
+        if newest >= chosen.licence.serial:
+            return found
+        try:
+            with self._changing():
+                self._remember(_noted(self.examiner().memory, chosen, chosen.licence))
+        except StoreError as error:
+            return replace(found, warnings=(*found.warnings, str(error)))
+        return found
+
     def examiner(self) -> Examiner:
         """What is trusted and known here at this moment."""
         memory = files.read_memory(self._folder, files.memory_key(self._folder))
-        holder = Holder(self._agent_id, *files.enrolled_names(self._folder, self.warnings.append))
-        return Examiner(self._keys(), holder, memory, self.revocations())
-
-    def revocations(self) -> Revocations:
-        """The revocation list that holds here."""
-        text = files.read_text(self._folder / files.REVOCATIONS, self.warnings.append)
-        return (None if text is None else signed_revocations(text, self._keys())) or Revocations()
+        place = files.enrolled_place(self._folder, self.warnings.append)
+        if place.heard_at is not None:
+            memory = trusted_time.heard(memory, place.heard_at + place.offset, place.heard_at)
+        keys = self._keys()
+        holder = Holder(self._agent_id, place.department, place.project)
+        return Examiner(keys, holder, memory, self._lists(keys))
 
     def install(self, text: str, wall: float, *, allow_downgrade: bool = False) -> Standing:
         """Puts a licence beside the others, in place of the older ones of its line.
@@ -81,11 +99,10 @@ class Licences:
                 raise NotInstalled(standing)
             make_private(self._folder / files.LICENCES)
             place = self._folder / files.LICENCES / f"{licence.licence_id}{files.SUFFIX}"
-            write_whole(place, text.strip().encode("ascii") + b"\n")
+            write_whole(place, _line(text))
             if standing.honoured:
-                self._retire(examiner, licence, wall, all_others=allow_downgrade)
-                memory = trusted_time.heard(examiner.memory, moment(licence.issued_at))
-                self._remember(_noted(memory, licence))
+                self._retire(examiner, standing, wall, all_others=allow_downgrade)
+                self._remember(_noted(examiner.memory, standing, licence))
         return standing
 
     def install_revocations(self, text: str) -> Revocations | None:
@@ -94,14 +111,19 @@ class Licences:
         None if the text is no list that an issuer has signed.
         """
         with self._changing():
-            offered = signed_revocations(text, self._keys())
-            if offered is None:
+            examiner = self.examiner()
+            found = signed_revocations(text, examiner.keys)
+            if found is None:
                 return None
-            present, memory = self.revocations(), self.examiner().memory
-            if offered.serial <= present.serial or offered.serial < memory.revocations:
+            signer, offered = found
+            present = examiner.lists.get(signer, Revocations())
+            remembered = examiner.memory.revocations.get(signer, 0)
+            if offered.serial <= present.serial or offered.serial < remembered:
                 return present
-            write_whole(self._folder / files.REVOCATIONS, text.strip().encode("ascii") + b"\n")
-            self._remember(replace(memory, revocations=offered.serial))
+            make_private(self._folder / files.REVOCATIONS)
+            write_whole(self._folder / files.REVOCATIONS / f"{signer}{files.SUFFIX}", _line(text))
+            serials = {**examiner.memory.revocations, signer: offered.serial}
+            self._remember(replace(examiner.memory, revocations=serials))
             return offered
 
     def request(self, tier: str, note: str, wall: float) -> str:
@@ -136,20 +158,31 @@ class Licences:
         present = "default" if chosen is None or chosen.licence is None else chosen.licence.tier
         if TIERS.index(licence.tier) > TIERS.index(present):
             return found
-        lowered = _noted(examiner.memory, licence)
+        lowered = _noted(examiner.memory, found, licence)
         return replace(examiner, memory=lowered).examine({"": text}, wall).all[""]
 
-    def _retire(self, examiner: Examiner, new: Licence, wall: float, *, all_others: bool) -> None:
+    def _retire(self, examiner: Examiner, new: Standing, wall: float, *, all_others: bool) -> None:
         """Takes away what a new licence replaces: the older ones of its line, or all others of it."""
-        for name, standing in examiner.examine(self._texts(), wall).all.items():
-            other = standing.licence
-            if other is None or other.line != new.line or other.licence_id == new.licence_id:
+        for name, other in examiner.examine(self._texts(), wall).all.items():
+            if other.licence is None or new.licence is None or other.line != new.line:
                 continue
-            if all_others or other.serial < new.serial:
+            if other.licence.licence_id == new.licence.licence_id:
+                continue
+            if all_others or other.licence.serial < new.licence.serial:
                 (self._folder / files.LICENCES / name).unlink(missing_ok=True)
 
     def _texts(self) -> Mapping[str, str]:
-        return files.licence_texts(self._folder, self.warnings.append)
+        return files.signed_texts(self._folder / files.LICENCES, self.warnings.append)
+
+    def _lists(self, keys: Keys) -> Mapping[str, Revocations]:
+        """The newest revocation list of each key that is trusted."""
+        newest: dict[str, Revocations] = {}
+        texts = files.signed_texts(self._folder / files.REVOCATIONS, self.warnings.append)
+        for text in texts.values():
+            found = signed_revocations(text, keys)
+            if found is not None and found[1].serial >= newest.get(found[0], Revocations()).serial:
+                newest[found[0]] = found[1]
+        return newest
 
     def _keys(self) -> Keys:
         written = [*self._issuers, *files.enrolled_issuers(self._folder, self.warnings.append)]
@@ -179,5 +212,11 @@ class Licences:
                     raise StoreError(f"{error}.", error.remedy) from None
 
 
-def _noted(memory: Memory, licence: Licence) -> Memory:
-    return trusted_time.in_force(memory, licence.line, licence.serial, licence.licence_id)
+def _noted(memory: Memory, standing: Standing, licence: Licence) -> Memory:
+    """The memory after this licence came into force."""
+    told = trusted_time.heard(memory, moment(licence.issued_at))
+    return trusted_time.in_force(told, standing.line, licence.serial, licence.licence_id)
+
+
+def _line(text: str) -> bytes:
+    return text.strip().encode("ascii") + b"\n"

@@ -33,7 +33,7 @@ from ots.license.types import LICENCE
 from ots.remote.wire import RECEIPT
 from ots.signing.keys import key_id
 from ots.signing.statement import sign
-from ots.store.licence_files import ISSUERS, LICENCES, MEMORY, MOST_CHARACTERS, REVOCATIONS
+from ots.store.licence_files import ISSUERS, LICENCES, MEMORY, MOST_CHARACTERS
 from ots.store.licences import NotInstalled
 from tests.licence_kit import DAY, NOW, Installation, Issuer, install_all, install_and_die
 
@@ -312,7 +312,7 @@ def _withdrawn(here: Installation, issuer: Issuer) -> None:
     assert here.licences.install_revocations(issue.sign_revocations(listed, issuer.key)) == listed
     assert here.state() == "revoked"
     assert here.rights().tier == "default"
-    (here.folder / REVOCATIONS).unlink()
+    here.list_file.unlink()
     assert here.state() == "revocations-missing"
     (here.folder / MEMORY).unlink()
     here.licences.withdraw([licence.licence_id])
@@ -352,7 +352,7 @@ def _older_list(here: Installation, issuer: Issuer) -> None:
     assert kept is not None and kept.serial == 3
     assert here.state() == "valid"
     here.licences.install_revocations(issue.sign_revocations(issue.revocation_list([], 4, NOW), issuer.key))
-    (here.folder / REVOCATIONS).write_text(old)
+    here.list_file.write_text(old)
     assert here.state() == "revocations-missing"
 
 

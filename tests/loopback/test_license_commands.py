@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ots.config.agent import agent_id
 from ots.license import issue
 from ots.license.document import Subject
 from ots.store.licences import Licences
@@ -57,9 +58,9 @@ def issuer() -> Issuer:
     return Issuer()
 
 
-def granted(issuer: Issuer, agent_id: str, serial: int, days: float, **more: Any) -> str:
+def granted(issuer: Issuer, agent: str, serial: int, days: float, **more: Any) -> str:
     """A licence of the tier `professional` from now on."""
-    binding = issue.for_agents([agent_id])
+    binding = issue.for_agents([agent])
     subject = Subject(org="ACME", project="P-17")
     licence = issue.new_licence("professional", subject, binding, serial, time.time(), days=days, **more)
     return issuer.text(licence)
@@ -139,15 +140,18 @@ def test_a_run_ends_with_the_rights_that_it_began_with(
 ) -> None:
     """The licence ends meanwhile: the run goes on and says so, the next one is refused. Before: a warning."""
     data = machine.folder / "data"
-    agent_id = (data / "agent-id").read_text().strip()
+    own_id = agent_id(data)
+    settings = machine.folder / "config" / "ots" / "settings.yaml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"license:\n  issuers: {issuer.public}\n")
     began = time.monotonic()
-    here = Licences(data, agent_id, (issuer.public,))
-    here.install(granted(issuer, agent_id, 2, 8 / DAY, grace_days=0), time.time())
+    here = Licences(data, own_id, (issuer.public,))
+    here.install(granted(issuer, own_id, 2, 8 / DAY, grace_days=0), time.time())
     done = machine.run(
         "voice-ring", f"127.0.0.1:{nginx.port}", "--count", "85", "--interval", "100 ms", "--json"
     )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began > 8
-    assert done.returncode == 0
     assert done.stderr.count("the licence professional ends on") == 1
     report = json.loads(done.stdout)
     assert report["steps"][0]["outcome"] == "success"

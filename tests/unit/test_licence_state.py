@@ -149,11 +149,11 @@ def test_other_ways_to_write_a_time_are_refused(text: str) -> None:
 def test_a_revocation_names_a_licence_or_an_agent_before_a_time() -> None:
     document = licence()
     by_id = Revocations(serial=1, revoked=(Revoked(licence_id=document.licence_id),))
-    assert state_of(document, HOLDER, NOW, Known(by_id)) == "revoked"
+    assert state_of(document, HOLDER, NOW, Known([by_id])) == "revoked"
     by_agent = Revocations(serial=1, revoked=(Revoked(agent_id="agent-1", before=instant(NOW + 1)),))
-    assert state_of(document, HOLDER, NOW, Known(by_agent)) == "revoked"
+    assert state_of(document, HOLDER, NOW, Known([by_agent])) == "revoked"
     later = licence(NOW + 1)
-    assert state_of(later, HOLDER, NOW + 1, Known(by_agent)) == "valid"
+    assert state_of(later, HOLDER, NOW + 1, Known([by_agent])) == "valid"
 
 
 def test_a_renewal_grants_the_same_for_as_long_again() -> None:
@@ -198,7 +198,7 @@ def test_the_floor_only_rises_and_never_by_the_machines_clock(wall: float, state
 
 
 def test_a_memory_is_read_only_with_the_key_that_sealed_it() -> None:
-    memory = Memory(NOW, -12.5, {"ACME//P-17/any": (7, "licence-7")}, frozenset({"licence-1"}))
+    memory = Memory(NOW, -12.5, {"ACME//P-17/any": (7, "licence-7")}, frozenset({"licence-1"}), {"key-1": 3})
     sealed = seal(memory, b"key")
     assert unseal(sealed, b"key") == memory
     assert unseal(sealed, b"other") is None
