@@ -77,6 +77,7 @@ _OUTBOX = (
         body BLOB,
         signature TEXT,
         left_out TEXT)""",
+    """INSERT INTO outbox (id, by_hand) SELECT id, 1 FROM report WHERE upload = 'waiting'""",
     """CREATE TABLE receipt (
         id INTEGER PRIMARY KEY REFERENCES report ON DELETE CASCADE,
         server_id TEXT NOT NULL,

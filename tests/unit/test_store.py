@@ -7,13 +7,14 @@ import json
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ots.model.report import Report
-from ots.store import Shelf, Store, StoreError
+from ots.store import Shelf, Store, StoreError, database
 from ots.store.database import VERSION
 from ots.store.entry import Reference, parse_reference
 from ots.store.outbox import Outbox
@@ -243,6 +244,32 @@ def test_prune_by_age_spares_waiting_and_running_ones(store: Store) -> None:
         assert sorted(entry.seq for entry in store.list()) == [2, 3, 4]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_store_of_the_first_format(store: Store, tmp_path: Path, damaged: bool) -> None:
+    """Its reports are there afterwards, what waited waits; also where it has to be replaced on the way."""
+    documents = [finish(store, make_report(), make_step(0)) for _ in range(2)]
+    folder = tmp_path / "old"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / database.FILE)) as old:
+        for statement in database.MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("ATTACH ? AS new", (str(store.folder / database.FILE),))
+        for table in ("report", "document", "counter"):
+            names = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})").fetchall())
+            old.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM new.{table}")
+        old.execute("UPDATE main.report SET upload = 'pending' WHERE seq = 2")
+        old.execute("PRAGMA main.user_version = 1")
+        old.commit()
+    if damaged:
+        database.condemn(folder / database.FILE)
+    with Store.open(folder) as opened:
+        first, second = opened.get("1"), opened.get("2")
+        assert [opened.document(first), opened.document(second)] == documents
+        if not damaged:
+            assert (first.upload, second.upload) == ("none", "waiting")
+            assert list(Outbox(opened).due(AGENT, 0.0)) == [second.id]
+
+
 def test_prune_without_caps_deletes_nothing(store: Store) -> None:
     """No cap, no deletion."""
     finish(store, make_report())
@@ -283,8 +310,6 @@ def test_newer_format_is_refused_with_both_numbers(tmp_path: Path) -> None:
 
 def test_older_format_is_brought_forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of an earlier format gets the missing migrations, each once, and keeps its reports."""
-    from ots.store import database
-
     with Store.open(tmp_path) as store:
         finish(store, make_report())
     monkeypatch.setattr(
