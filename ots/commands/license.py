@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,9 @@ from ots.commands.store_errors import store_errors
 from ots.config import settings
 from ots.i18n import _
 from ots.license.tiers import TIERS
+from ots.remote.enrolled import is_member
 from ots.session.rights import feature_name, functions, licences, present_rights
+from ots.signing.keys import UnusableKey
 from ots.strictyaml import suggest
 
 if TYPE_CHECKING:
@@ -77,19 +80,26 @@ def why_command(feature: str, as_json: bool) -> int:
     return exit_codes.PASS if rights.refusal(name) is None else exit_codes.LICENCE_REFUSED
 
 
-@command.command("request", help=_("Write a request that an issuer can answer; this machine's key signs it."))
+@command.command("request", help=_("Ask the server for a licence, or write a request as a file."))
 @click.option("--tier", type=click.Choice(TIERS[1:]), required=True, help=_("What is asked for."))
 @click.option("--note", default="", help=_("What for, in a few words."))
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=_("Into this file, not to stdout."),
+    help=_("Into this file, signed with this machine's key, for whoever issues licences."),
 )
 @json_option
 def request_command(tier: str, note: str, output: Path | None, as_json: bool) -> None:
     if len(note) > 500:
         raise CommandError(_("{n} characters are too many: at most {most}").format(n=len(note), most=500))
+    if output is None and is_member(settings().data_dir):
+        name = _send(tier, note)
+        if as_json:
+            print_json({"tier": tier, "request": None, "path": None, "server": name})
+        else:
+            click.echo(_("{name} has the request; a person decides").format(name=name))
+        return
     with store_errors():
         text = _licences().request(tier, note, time.time())
     if output is not None:
@@ -97,7 +107,8 @@ def request_command(tier: str, note: str, output: Path | None, as_json: bool) ->
 
         deliver(text + "\n", output)
     if as_json:
-        print_json({"tier": tier, "request": text, "path": None if output is None else str(output)})
+        path = None if output is None else str(output)
+        print_json({"tier": tier, "request": text, "path": path, "server": None})
     elif output is None:
         write_out(f"{text}\n".encode())
     else:
@@ -124,6 +135,26 @@ def install_command(file: Path, allow_downgrade: bool, as_json: bool) -> None:
         click.echo(_("list {serial} of withdrawn licences holds").format(serial=revocations.serial))
     elif standing is not None:
         click.echo("\n".join(license_view.standing_lines(standing)))
+
+
+def _send(tier: str, note: str) -> str:
+    """Sends the request to this machine's server, and gives the server's name."""
+    from ots.remote.client import Refused
+    from ots.remote.membership import MembershipError, read_membership
+    from ots.remote.wish import send_wish
+
+    folder = settings().data_dir
+    by_file = _("or by file: ots license request --tier {tier} --output FILE").format(tier=tier)
+    try:
+        membership = read_membership(folder)
+        assert membership is not None
+        asyncio.run(send_wish(folder, membership, tier, note))
+    except (MembershipError, UnusableKey) as error:
+        raise CommandError(str(error), remedy=error.remedy, exit_code=exit_codes.NOT_WRITTEN) from None
+    except Refused as refused:
+        code = exit_codes.ERROR if refused.decision == "retry" else exit_codes.FAIL
+        raise CommandError(str(refused), remedy=by_file, exit_code=code) from None
+    return membership.server_name
 
 
 def _install(here: Licences, text: str, allow_downgrade: bool) -> Standing:

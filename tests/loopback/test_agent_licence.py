@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ots.license.entitlement import Rights
+from ots.license.issue import read_request
 from ots.remote.client import Client
 from ots.remote.enrol import Application, enrol, refresh
 from ots.remote.enrolled import FILE
@@ -16,6 +17,7 @@ from ots.remote.membership import LICENCE_ISSUERS, Membership
 from ots.store import licence_files
 from ots.store.licences import Licences, NotInstalled
 from tests.cloud_kit import CloudServer, administrator
+from tests.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,22 @@ def test_both_sides_call_the_files_alike() -> None:
         licence_files.ISSUERS,
     )
     assert {"department", "project", "refreshed_at", "clock_offset"} <= set(Membership.__struct_fields__)
+
+
+async def test_a_request_reaches_the_server(cloud: CloudServer, tmp_path: Path) -> None:
+    """Sent by an agent that has a server; written by one that has none, and for a file."""
+    ots = CommandLine(tmp_path)
+    data = tmp_path / "data"
+    wish = Application(cloud.url, cloud.open_token(), "van-8", plain_http=True)
+    await enrol(data, wish, identity(data))
+    asked = ots.json("license", "request", "--tier", "professional", "--note", "trial at the lake")
+    assert asked["server"] is not None and asked["request"] is None
+    async with administrator(cloud) as admin:
+        _status, page = await admin.get("/api/v1/licence-requests")
+    assert any(each["note"] == "trial at the lake" for each in page["items"])
+    output = tmp_path / "request.jws"
+    assert ots.json("license", "request", "--tier", "friendly", "-o", str(output))["server"] is None
+    assert read_request(output.read_text(), identity(data).public_key)["tier"] == "friendly"
 
 
 async def test_it_follows_what_the_server_grants_and_withdraws(cloud: CloudServer, tmp_path: Path) -> None:
