@@ -43,6 +43,8 @@ class UploadServer:
     status: wire.AgentStatus = "active"
     clock: float = 0.0
     interval: float = 0.0
+    name: str = "small server"
+    licence: str | None = None
     faults: list[Fault] = field(default_factory=list)
     artifact_faults: list[Fault] = field(default_factory=list)
     url: str = ""
@@ -137,9 +139,10 @@ class UploadServer:
             agent_id=agent_id,
             status=self.status,
             server_id=self.server_id,
-            server_name="small server",
+            server_name=self.name,
             server_time=rfc3339(time.time() + self.clock),
-            keys=wire.ServerKeys(receipt=[write_public(self.key.public_key())], licence=[]),
+            keys=wire.ServerKeys(receipt=[write_public(self.key.public_key())], licence=["issuer"]),
+            licence=self.licence,
             upload_interval=self.interval,
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import ipaddress
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -28,11 +29,13 @@ from ots.probe import Failed
 from ots.remote.identity import Identity
 from ots.remote.retry import Decision, decide
 from ots.remote.wire import Problem
+from ots.reports.plain import plain
 from ots.signing.request import signed_headers
 
 API = "/api/v1"
 MAX_ANSWER = 1 << 20
 _PROBLEM = "urn:ots:problem:"
+_CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _CHUNK = 64 << 10
 
 Message = TypeVar("Message")
@@ -254,8 +257,8 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> Refused:
         asked = max(problem.retry_after, asked or 0.0)
     kind = _ClockSkew if problem.code == "clock-skew" else Refused
     refused = kind(
-        problem.code[:60],
-        (problem.detail or problem.title)[:500],
+        problem.code,
+        plain((problem.detail or problem.title)[:500]),
         decision=decide(response.status, problem.code),
         status=response.status,
         retry_after=asked,
@@ -271,7 +274,7 @@ def _problem(body: bytes) -> Problem | None:
         found = msgspec.json.decode(body, type=Problem)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return found if found.type.startswith(_PROBLEM) and found.code else None
+    return found if found.type.startswith(_PROBLEM) and _CODE.fullmatch(found.code) else None
 
 
 def _retry_after(text: str | None) -> float | None:

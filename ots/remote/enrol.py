@@ -21,9 +21,13 @@ from ots.remote.client import Client, Refused
 from ots.remote.identity import Identity
 from ots.remote.membership import Membership, forget, write_licence, write_membership
 from ots.remote.withdrawn import fetch_withdrawn
+from ots.reports.plain import plain
 
 POLL = 5.0
 """Seconds between two questions whether an agent has been approved."""
+
+SLOWEST = 60.0
+"""Seconds: the slowest pace of a backlog that a server can ask for."""
 
 _MACHINE_ID = Path("/etc/machine-id")
 log = logging.getLogger("ots.remote")
@@ -138,13 +142,18 @@ _JSON = {"Content-Type": "application/json"}
 
 def _take_over(membership: Membership, enrolled: wire.Enrolled, client: Client) -> None:
     membership.status = enrolled.status
-    membership.server_name = enrolled.server_name
-    membership.department = enrolled.department
-    membership.project = enrolled.project
-    membership.tier = enrolled.tier
-    membership.upload_interval = max(0.0, enrolled.upload_interval)
+    membership.server_name = _line(enrolled.server_name)
+    membership.department = None if enrolled.department is None else _line(enrolled.department)
+    membership.project = None if enrolled.project is None else _line(enrolled.project)
+    membership.tier = _line(enrolled.tier)
+    membership.upload_interval = min(max(0.0, enrolled.upload_interval), SLOWEST)
     membership.clock_offset = client.clock_offset
     membership.refreshed_at = rfc3339(time.time())
+
+
+def _line(text: str) -> str:
+    """A server's text as a terminal may show it."""
+    return plain(text[:100])
 
 
 def _fingerprint(url: str) -> str | None:

@@ -29,6 +29,7 @@ from ots.remote.retry import wait
 from ots.signing.statement import StatementError, verify
 from ots.store import Store, StoreError
 from ots.store.artifacts import path_of
+from ots.store.error import explained
 from ots.store.liveness import FileLock
 from ots.store.outbox import LONGEST_WAIT, Item, KeptReceipt, Offer, Outbox
 
@@ -87,7 +88,9 @@ class Sender:
 
         Cancelled at any moment it leaves the queue as it must be: what was under way waits again.
         """
-        lock = FileLock.take(self._store.folder / LOCK)
+        place = self._store.folder / LOCK
+        with explained(place):
+            lock = FileLock.take(place)
         if lock is None:
             outcome.busy = True
             return

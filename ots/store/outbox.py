@@ -14,6 +14,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ots.clock import rfc3339
@@ -309,6 +310,9 @@ def _item(row: tuple[object, ...]) -> Item:
     *facts, sha256, body, signature, left_out = row
     offer = None
     if isinstance(body, bytes):
-        offer = Offer(zlib.decompress(body), str(sha256), str(signature), tuple(json.loads(str(left_out))))
+        with suppress(zlib.error, ValueError):  # damaged on the disk: it is made anew
+            offer = Offer(
+                zlib.decompress(body), str(sha256), str(signature), tuple(json.loads(str(left_out)))
+            )
     facts[7] = bool(facts[7])
     return Item._make([*facts, offer])

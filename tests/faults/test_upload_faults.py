@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import stat
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -385,4 +387,37 @@ def test_approval_is_waited_for(
             await asyncio.wait_for(waiting, 10)
 
     asyncio.run(approve())
+    assert len(agent.send(store).sent) == 1
+
+
+def test_licence_is_handed_on(server: UploadServer, store: Store, tmp_path: Path) -> None:
+    """Enrolment brings issuers and licence as private files; when the server takes it back, it goes."""
+    server.licence = "head.body.signature"
+    agent = Agent(tmp_path)
+    agent.enrol(server)
+    issuers, licence = tmp_path / "licence-issuers.json", tmp_path / "licences" / "server.jws"
+    assert json.loads(issuers.read_text()) == ["issuer"] and licence.read_text() == "head.body.signature\n"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (issuers, licence)} == {0o600}
+    server.licence, server.status = None, "pending"
+    agent.enrol(server)
+    assert not licence.exists() and issuers.exists()
+
+
+def test_what_a_server_says_is_shown_as_text(server: UploadServer, tmp_path: Path) -> None:
+    """Escape sequences in names reach no terminal, and no pace is asked for that stops the agent for ever."""
+    server.name, server.interval = "\x1b]0;owned\x07\x1b[2J" + "x" * 10_000, 1e12
+    Agent(tmp_path).enrol(server)
+    membership = read_membership(tmp_path)
+    assert membership is not None
+    assert "\x1b" not in membership.server_name and len(membership.server_name) < 500
+    assert membership.upload_interval == 60
+
+
+def test_offer_that_was_damaged_is_made_anew(agent: Agent, server: UploadServer, store: Store) -> None:
+    """Nothing that the queue holds can stop it."""
+    agent.measure(store)
+    server.faults = [cut]
+    agent.send(store)
+    with store.writing() as database:
+        database.execute("UPDATE outbox SET body = x'00', left_out = '['")
     assert len(agent.send(store).sent) == 1

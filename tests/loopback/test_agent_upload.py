@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.agent_kit import Agent
 from tests.cloud_kit import CloudServer, cloud_server
 from tests.command_line import CommandLine
 from tests.peers.authority import Authority
+from tests.upload_server import upload_server
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +194,19 @@ def test_what_is_left_out_is_told(ots: CommandLine, server: CloudServer, token: 
     shown = ots.run("report", "show", "last")
     assert "/tags/where" in shown.stderr and "left out" in shown.stderr
     assert ots.json("report", "verify", "last", "--server")["damaged"] == []
+
+
+def test_modes(tmp_path: Path, ots: CommandLine) -> None:
+    """manual sends what is asked for, off nothing; the features' switch does the same."""
+    with upload_server() as server:
+        Agent(ots.folder / "data").enrol(server)
+        ping = ("tcp-connect", server.url.removeprefix("http://"), "--count", "1")
+        assert ots.run("config", "set", "upload.mode", "manual").returncode == 0
+        assert ots.run(*ping).returncode == 0
+        assert ots.run(*ping, "--upload").returncode == 0
+        assert [row["upload"] for row in ots.reports()] == ["sent", "none"]
+        assert ots.run(*ping, "--upload", env={"OTS_UPLOAD_MODE": "off"}).returncode == 2
+        assert ots.run("report", "upload", "--all", env={"OTS_UPLOAD_MODE": "off"}).returncode == 2
+        assert ots.run("config", "set", "features.upload", "off").returncode == 0
+        assert ots.run("report", "upload", "--all").returncode == 2
+        assert len(server.reports) == 1
