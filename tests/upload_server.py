@@ -56,6 +56,7 @@ class UploadServer:
     infos: list[wire.AgentInfo] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    proxied: list[str | None] = field(default_factory=list)
 
     def sequence(self) -> list[int]:
         """The numbers of the reports in the order in which they came."""
@@ -71,6 +72,7 @@ class UploadServer:
         body = await request.read()
         self.asked.append(f"{request.method} {request.path}")
         self.bodies.append(body)
+        self.proxied.append(request.headers.get("Proxy-Authorization"))
 
         async def honest() -> web.StreamResponse:
             return self._honest(request, body)
@@ -90,7 +92,7 @@ class UploadServer:
         try:
             claim = read_claim(request.headers)
             key = read_public(self.keys[claim.key_id])
-            prove(claim, request.method, request.raw_path.partition("?")[0], request.query_string,
+            prove(claim, request.method, request.rel_url.raw_path, request.query_string,
                   request.headers, key=key, now=time.time() + self.clock)  # fmt: skip
             promised = promised_digest(claim, request.headers)
         except RequestRefused as refused:

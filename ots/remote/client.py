@@ -189,16 +189,17 @@ class Client:
             key_id=self._who.agent_id,
             created=int(time.time() + self.clock_offset),
         )
-        through, proxy_headers = self._proxy()
+        through, for_proxy = self._proxy()
+        tunnelled = self._url.scheme == "https"  # only a tunnel has a head of its own
         try:
             async with self._session.request(
                 method,
                 url,
                 data=body or None,
-                headers={**headers, **signed},
+                headers={**headers, **signed, **({} if tunnelled else for_proxy)},
                 allow_redirects=False,
                 proxy=through,
-                proxy_headers=proxy_headers,
+                proxy_headers=for_proxy if tunnelled else None,
             ) as response:
                 return await _read(response)
         except aiohttp.ClientConnectorError as error:
@@ -210,16 +211,15 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Refused("connection-lost", _reason(error)) from None
 
-    def _proxy(self) -> tuple[str | None, dict[str, str] | None]:
+    def _proxy(self) -> tuple[str | None, dict[str, str]]:
         """The environment's proxy for the server, and what it wants to know."""
         try:
             found = proxies.choose("environment", self._url.scheme, self._url.host or "")
         except Failed as error:
             raise Refused("proxy", str(error), arrived=False) from None
         if found is None:
-            return None, None
-        headers = {"Proxy-Authorization": found.authorization} if found.authorization else None
-        return found.url, headers
+            return None, {}
+        return found.url, {"Proxy-Authorization": found.authorization} if found.authorization else {}
 
 
 class _ClockSkew(Refused):

@@ -20,7 +20,7 @@ from ots.model.report import Artifact
 from ots.remote import enrol
 from ots.remote.client import Client
 from ots.remote.identity import identity
-from ots.remote.membership import read_membership
+from ots.remote.membership import read_membership, write_membership
 from ots.store import Store
 from ots.store.outbox import Outbox
 from tests.agent_kit import Agent, uploads
@@ -421,3 +421,22 @@ def test_offer_that_was_damaged_is_made_anew(agent: Agent, server: UploadServer,
     with store.writing() as database:
         database.execute("UPDATE outbox SET body = x'00', left_out = '['")
     assert len(agent.send(store).sent) == 1
+
+
+def test_proxy_of_the_environment(
+    agent: Agent, server: UploadServer, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked with the user and the password that its variable holds; no_proxy goes by it."""
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//user:pass@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    membership = read_membership(tmp_path)
+    assert membership is not None
+    write_membership(tmp_path, msgspec.structs.replace(membership, url="http://192.0.2.1", plain_http=True))
+    agent.measure(store)
+    assert len(agent.send(store).sent) == 1
+    assert server.proxied[-1] == "Basic dXNlcjpwYXNz"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    write_membership(tmp_path, membership)
+    agent.measure(store)
+    assert len(agent.send(store).sent) == 1
+    assert server.proxied[-1] is None
