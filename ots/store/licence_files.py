@@ -58,7 +58,7 @@ def any_licence(folder: Path) -> bool:
     """Whether there is anything to read; where that can't be told, reading says why."""
     try:
         return bool(os.listdir(folder / LICENCES))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
