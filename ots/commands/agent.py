@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,10 +20,9 @@ from ots.i18n import _
 
 if TYPE_CHECKING:
     from ots.remote.client import Refused
+    from ots.remote.enrol import Application
     from ots.remote.identity import Identity
     from ots.remote.membership import Membership
-
-Result = TypeVar("Result")
 
 _EXAMPLES = """\b
 Examples:
@@ -99,7 +98,7 @@ def enroll_command(
             ca=_pem(ca) if ca is not None else before.ca if before is not None else None,
             plain_http=plain_http,
         )
-        membership = _run(_enrol(wish, wait=wait))
+        membership = asyncio.run(_enrol(wish, wait=wait))
     _show(membership, as_json=as_json)
     return exit_codes.PASS if membership.status in ("active", "pending") else exit_codes.FAIL
 
@@ -110,7 +109,7 @@ def enroll_command(
 def status_command(offline: bool, as_json: bool) -> int:
     with _faults():
         membership = _membership()
-        unreachable = None if offline else _run(_ask(membership))
+        unreachable = None if offline else asyncio.run(_ask(membership))
     _show(membership, as_json=as_json, unreachable=unreachable)
     return exit_codes.ERROR if unreachable is not None else exit_codes.PASS
 
@@ -135,7 +134,7 @@ def leave_command(yes: bool, offline: bool, as_json: bool) -> int:
                 remedy=_("send them: ots report upload --all; or leave without: ots agent leave --yes"),
             )
         if not offline:
-            _run(_leave(membership))
+            asyncio.run(_leave(membership))
         forget(folder)
         Outbox(store).withdraw_all(membership.agent_id)
     if as_json:
@@ -155,7 +154,7 @@ def _membership() -> Membership:
     return found
 
 
-async def _enrol(wish: Any, *, wait: bool) -> Membership:
+async def _enrol(wish: Application, *, wait: bool) -> Membership:
     from ots.config import settings
     from ots.remote.client import Client
     from ots.remote.enrol import enrol, tell, wait_for_approval
@@ -298,10 +297,6 @@ def _pem(path: Path) -> str:
             return file.read(_MAX_CA)
     except (OSError, UnicodeDecodeError):
         raise CommandError(_("the file of --ca holds no certificate")) from None
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    return asyncio.run(work)
 
 
 @contextmanager

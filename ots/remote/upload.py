@@ -138,7 +138,10 @@ class Sender:
         return True
 
     def _failed(self, item: Item, refused: Refused, outcome: Outcome) -> bool:
-        """Notes what a failure means for this report and for the rest."""
+        """Notes what a failure means for this report and for the rest; whether the next may be tried."""
+        if refused.code == "revision-conflict" and self._outbox.still_sent(item, self._membership.server_id):
+            outcome.sent.append(item.id)  # offered again, and the settings leave other bytes now
+            return True
         transit = refused.code in _DAMAGED_IN_TRANSIT and item.refusals + 1 < _TRIES_IN_TRANSIT
         if refused.decision == "park" and not transit:
             self._outbox.park(item, refused.code)

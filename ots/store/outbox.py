@@ -202,6 +202,18 @@ class Outbox:
             database.execute("DELETE FROM outbox WHERE id = ?", (item.id,))
             database.execute("UPDATE pause SET failures = 0, until = 0, reason = NULL")
 
+    def still_sent(self, item: Item, server_id: str) -> bool:
+        """Takes a report that was offered again off the queue if this server's receipt for it is here."""
+        with self._store.writing() as database:
+            found = database.execute(
+                "UPDATE report SET upload = 'sent', upload_reason = NULL WHERE id IN "
+                "(SELECT id FROM receipt WHERE id = ? AND server_id = ?) RETURNING id",
+                (item.id, server_id),
+            ).fetchone()
+            if found is not None:
+                database.execute("DELETE FROM outbox WHERE id = ?", (item.id,))
+        return found is not None
+
     def receipt(self, entry: Entry) -> KeptReceipt | None:
         """The receipt of a report that was sent."""
         found = self._store.select(

@@ -28,6 +28,16 @@ from tests.store_kit import make_report, make_step
 from tests.upload_server import Fault, Honest, UploadServer, refuse, say, upload_server
 from tests.waiting import until
 
+CONTEXT = {
+    "t": 0.0,
+    "device": {"kernel": "6.1"},
+    "network": {},
+    "radio": None,
+    "position": None,
+    "load": {},
+    "nulls": {},
+}
+
 
 @pytest.fixture
 def server() -> Iterator[UploadServer]:
@@ -199,9 +209,7 @@ def test_answer_that_never_came(agent: Agent, server: UploadServer, store: Store
 
     Also where the settings have changed in between: other bytes would be a conflict.
     """
-    context = {"t": 0.0, "device": {"kernel": "6.1"}, "network": {}, "radio": None, "position": None,
-               "load": {}, "nulls": {}}  # fmt: skip
-    document = agent.measure(store, contexts=[context])
+    document = agent.measure(store, contexts=[CONTEXT])
     server.faults = [fault]
     began = time.monotonic()
     agent.send(store, seconds=1.0)
@@ -215,9 +223,7 @@ def test_answer_that_never_came(agent: Agent, server: UploadServer, store: Store
 
 def test_settings_hold_for_what_never_arrived(agent: Agent, server: UploadServer, store: Store) -> None:
     """A refused offer is made anew: what was switched off in between does not leave any more."""
-    context = {"t": 0.0, "device": {"kernel": "6.1"}, "network": {}, "radio": None, "position": None,
-               "load": {}, "nulls": {}}  # fmt: skip
-    agent.measure(store, contexts=[context])
+    agent.measure(store, contexts=[CONTEXT])
     server.faults = [refuse(429, "rate-limited")]
     agent.send(store)
     agent.send(store, device=False)
@@ -440,3 +446,26 @@ def test_proxy_of_the_environment(
     agent.measure(store)
     assert len(agent.send(store).sent) == 1
     assert server.proxied[-1] is None
+
+
+def test_offered_again(agent: Agent, server: UploadServer, store: Store) -> None:
+    """A server that lost what it had gets it again; for one that still has it nothing changes."""
+    document = agent.measure(store, contexts=[CONTEXT])
+    agent.send(store)
+    server.reports.clear()
+    Outbox(store).add([store.get("1")])
+    assert len(agent.send(store).sent) == 1 and list(server.reports.values()) == [document]
+    Outbox(store).add([store.get("1")])
+    assert len(agent.send(store, device=False).sent) == 1
+    assert uploads(store)[1] == ("sent", None) and list(server.reports.values()) == [document]
+
+
+def test_key_that_others_can_read_signs_nothing(
+    agent: Agent, server: UploadServer, store: Store, tmp_path: Path
+) -> None:
+    """Nobody could say who sent a report then: it waits until the file is its owner's again."""
+    agent.measure(store)
+    (tmp_path / "agent.key").chmod(0o644)
+    assert agent.send(store).stopped == "misconfigured" and server.reports == {}
+    (tmp_path / "agent.key").chmod(0o600)
+    assert len(agent.send(store).sent) == 1
