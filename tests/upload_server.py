@@ -103,6 +103,8 @@ class UploadServer:
         if what == "/agent/info":
             self.infos.append(msgspec.json.decode(document, type=wire.AgentInfo))
             return web.Response(status=204)
+        if what == "/agent/licence":
+            return problem(404, "not-found")
         _nothing, _agent, kind, name, *rest = what.split("/")
         if kind == "gaps":
             self.gaps[name] = msgspec.json.decode(document, type=wire.Gap)
@@ -166,11 +168,18 @@ def upload_server(server: UploadServer | None = None, port: int = 0) -> Iterator
         server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
 
+    async def end(runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+        asyncio.run_coroutine_threadsafe(end(runner), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -57,11 +57,15 @@ def send_before(options: RunOptions) -> None:
 
 
 def send_after(report: Report, options: RunOptions) -> int:
-    """Sends the report of a run that has ended, and says on a terminal what came of it."""
+    """Sends the report of a run that has ended, and says on a terminal what came of it.
+
+    Whoever ended the run wants it to end: its report is sent by the next one.
+    """
     from ots.config import settings
     from ots.remote.enrolled import queue_of_run
 
-    if queue_of_run(settings(), asked=options.upload) == "no":
+    ended = report.run.reason in ("interrupted", "terminated")
+    if ended or queue_of_run(settings(), asked=options.upload) == "no":
         return exit_codes.PASS
     from ots.store import Store, StoreError
 
@@ -71,7 +75,7 @@ def send_after(report: Report, options: RunOptions) -> int:
             entry = store.get(report.report_id)
             outcome = _send(
                 store,
-                seconds=_ASKED if asked else settings().upload.wait,
+                seconds=_patience(options),
                 rows=[entry.id] if asked else None,
                 by_hand=asked,
             )
@@ -85,6 +89,15 @@ def send_after(report: Report, options: RunOptions) -> int:
     if asked or is_interactive():
         click.echo(fate(entry.upload, entry.upload_reason or outcome.stopped), err=True)
     return exit_codes.NOT_WRITTEN if asked and entry.upload != "sent" else exit_codes.PASS
+
+
+def _patience(options: RunOptions) -> float:
+    """Seconds to wait at the end of a run; a monitoring system has little time for all of it."""
+    from ots.config import settings
+
+    if options.upload:
+        return _ASKED
+    return min(settings().upload.wait, _BEFORE if options.nagios else _ASKED)
 
 
 def fate(upload: str, reason: str | None) -> str:

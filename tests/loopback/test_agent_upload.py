@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import stat
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -210,3 +212,21 @@ def test_modes(tmp_path: Path, ots: CommandLine) -> None:
         assert ots.run("config", "set", "features.upload", "off").returncode == 0
         assert ots.run("report", "upload", "--all").returncode == 2
         assert len(server.reports) == 1
+
+
+def test_ctrl_c_is_not_answered_with_an_upload(ots: CommandLine) -> None:
+    """A run that a person ends ends; what it found is sent by the next one."""
+    with upload_server() as server:
+        Agent(ots.folder / "data").enrol(server)
+        address = server.url.removeprefix("http://")
+        process = ots.begin("tcp-connect", address, "--count", "1000", "--interval", "20 ms")
+        deadline = time.monotonic() + 20
+        while not (ots.reports() and "tcp_connect" in str(ots.report().get("case"))):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert not any("/reports/" in asked for asked in server.asked)
+        assert ots.reports()[0]["upload"] == "waiting"
+        assert ots.run("tcp-connect", address, "--count", "1").returncode == 0
+        assert len(server.reports) == 2
