@@ -97,7 +97,12 @@ def path_command(as_json: bool) -> None:
 
 def _change(name: str, value: str | None, system: bool, as_json: bool) -> None:
     path: Path = SYSTEM_SETTINGS if system else user_settings()
+    section, _dot, part = name.partition(".")
     with _faults():
+        if section == "features" and part and value is not None:
+            from ots.session.rights import switch
+
+            switch(part, str(path))
         change(path, name, value)
         origin = load().origin(name)
     if as_json:

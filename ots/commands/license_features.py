@@ -23,7 +23,7 @@ def document(rights: Rights) -> dict[str, Any]:
                 "title": _(title),
                 "allowed": rights.refusal(name) is None,
                 "tier": granted_from(name),
-                "switched_off": rights.switched_off.get(name),
+                "switched_off": rights.place_of_switch(name),
             }
             for name, title in _rows(rights)
         ],
@@ -81,7 +81,7 @@ def why_lines(rights: Rights, feature: str) -> list[str]:
 
 def _layers(rights: Rights, feature: str) -> list[tuple[str, str, str]]:
     """Layer, what it says (`yes`, `no`, `nothing`), and that in words."""
-    place = rights.switched_off.get(feature)
+    place = rights.place_of_switch(feature)
     found = [
         ("settings", "nothing", _("do not switch it off"))
         if place is None
@@ -95,7 +95,7 @@ def _layers(rights: Rights, feature: str) -> list[tuple[str, str, str]]:
         found.append(("licence", "nothing", _("none is installed")))
     elif shown.licence is None or not shown.honoured:
         found.append(("licence", "nothing", f"{plain(shown.name)}: {reason(shown)}"))
-    elif rights.granted(feature):
+    elif rights.grant.adds(feature):
         found.append(("licence", "yes", f"{shown.licence.tier}: {_('covers it')}"))
     else:
         found.append(("licence", "no", f"{shown.licence.tier}: {_('does not cover it')}"))
@@ -105,7 +105,7 @@ def _layers(rights: Rights, feature: str) -> list[tuple[str, str, str]]:
 def _way_out(refused: Refusal) -> str:
     if refused.layer == "settings":
         return _("take the line out of {place}").format(place=refused.place)
-    if refused.allowed_by is None or refused.allowed_by == refused.tier:
+    if refused.allowed_by is None:
         return _("ask whoever issues licences")
     return _("the tier {tier} would allow it: ots license request --tier {tier}").format(
         tier=refused.allowed_by

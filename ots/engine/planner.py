@@ -95,7 +95,9 @@ def _refused(kind: str, entitlement: Entitlement) -> Error | None:
         remedy = f"ots license why {feature}"
     else:
         message = f"the licence tier {refusal.tier} does not cover {kind}"
-        remedy = f"the tier {refusal.allowed_by} does: ots license why {feature}"
+        remedy = f"ots license why {feature}"
+        if refusal.allowed_by is not None:
+            remedy = f"the tier {refusal.allowed_by} does: {remedy}"
     return Error(class_="license", phase="license", code=feature, message=message, remedy=remedy)
 
 

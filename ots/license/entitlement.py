@@ -11,18 +11,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ots.license import tiers
+from ots.license.grant import Grant
 from ots.license.policy import Refusal
 
 if TYPE_CHECKING:
-    from ots.license.document import Licence
     from ots.license.installed import Standing, Standings
 
 
 class Rights:
     """The rights of one run: a snapshot, for the licence is looked at once, when it is first needed.
 
-    `switched_off` are features by name with the place in the settings that says so; `installed` reads the
-    licences of this installation, None where there are none.
+    `switched_off` are features, or families (`probe:voice_*`), with the place in the settings that says so;
+    `installed` reads the licences of this installation, None where there are none.
     """
 
     def __init__(
@@ -42,27 +42,32 @@ class Rights:
         return None if self.standings is None else self.standings.chosen
 
     @property
+    def grant(self) -> Grant:
+        """What the licence in force grants."""
+        return Grant(None if self.chosen is None else self.chosen.licence)
+
+    @property
     def tier(self) -> tiers.Tier:
-        licence = self._licence()
-        return "default" if licence is None else licence.tier
+        return self.grant.tier
 
     def refusal(self, feature: str) -> Refusal | None:
         """Why a feature may not be used. The settings are asked first, so that they always narrow."""
-        place = self.switched_off.get(feature)
+        place = self.place_of_switch(feature)
         if place is not None:
             return Refusal(feature, "", None, "settings", place)
-        if tiers.grants("default", feature) or self.granted(feature):
+        if tiers.grants("default", feature) or self.grant.adds(feature):
             return None
-        return Refusal(feature, self.tier, tiers.granted_from(feature))
+        would = tiers.granted_from(feature)
+        return Refusal(feature, self.tier, None if tiers.grants(self.tier, feature) else would)
+
+    def place_of_switch(self, feature: str) -> str | None:
+        """Where the settings switch a feature, or its family, off; None if they don't."""
+        places = (place for name, place in self.switched_off.items() if fnmatchcase(feature, name))
+        return next(places, None)
 
     def limit(self, name: str) -> float | None:
-        """A number of the tier in force, as its licence changes it; never less than `default` grants."""
-        basic = tiers.LIMITS[name].values["default"]
-        licence = self._licence()
-        if licence is None:
-            return basic
-        own = licence.limits.get(name, tiers.LIMITS[name].values[licence.tier])
-        return tiers.more_generous(name, basic, own)
+        """A number of the licence in force; never less than `default` grants."""
+        return self.grant.limit(name)
 
     def record(self, wall: float) -> dict[str, Any]:
         """The licence in force as a report names it, or else the one that was last in force."""
@@ -75,16 +80,3 @@ class Rights:
             "serial": None if licence is None else licence.serial,
             "state": None if standings is None or shown is None else standings.state_at(shown, wall),
         }
-
-    def granted(self, feature: str) -> bool:
-        """Whether the licence in force grants a feature: its own word, or else its tier's."""
-        licence = self._licence()
-        if licence is None:
-            return False
-        own = [pattern for pattern in licence.features if fnmatchcase(feature, pattern)]
-        if own:
-            return licence.features[max(own, key=lambda pattern: (pattern == feature, len(pattern)))]
-        return tiers.grants(licence.tier, feature)
-
-    def _licence(self) -> Licence | None:
-        return None if self.chosen is None else self.chosen.licence

@@ -31,19 +31,25 @@ def licences(stated: Settings) -> Licences:
 
 
 def switched_off(stated: Settings) -> dict[str, str]:
-    """The features that the settings switch off, and where they say so."""
+    """The features that the settings switch off, and where they say so. Raises SettingsError."""
     found: dict[str, str] = {}
     for name, on in stated.features.items():
         origin = stated.origin(f"features.{name}")
-        feature = feature_name(name)
-        if feature is None:
-            from ots.strictyaml import suggest
-
-            message = f"{origin}: features.{name}: there is no such function"
-            raise SettingsError(message + suggest(name, functions()), "`ots license features` shows them.")
+        feature = switch(name, origin)
         if not on:
             found[feature] = origin
     return found
+
+
+def switch(name: str, place: str) -> str:
+    """The feature that a switch of the settings means. Raises SettingsError for none."""
+    feature = feature_name(name)
+    if feature is None:
+        from ots.strictyaml import suggest
+
+        message = f"{place}: features.{name}: there is no such function" + suggest(name, functions())
+        raise SettingsError(message, "`ots license features` shows them.")
+    return feature
 
 
 def feature_name(name: str) -> str | None:

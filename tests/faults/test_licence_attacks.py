@@ -501,7 +501,7 @@ def _ends_during_a_run(here: Installation, issuer: Issuer) -> None:
 def _switched_off(here: Installation, issuer: Issuer) -> None:
     granted = issuer.licence(here.mine, features={GATED: True, "probe:ping": True})
     here.licences.install(issuer.text(granted), NOW)
-    rights = Rights({GATED: "settings.yaml:4", "probe:ping": "settings.yaml:5"}, here.standings)
+    rights = Rights({"probe:voice_*": "settings.yaml:4", "probe:ping": "settings.yaml:5"}, here.standings)
     for feature in (GATED, "probe:ping"):
         refused = rights.refusal(feature)
         assert refused is not None and refused.layer == "settings"

@@ -183,6 +183,8 @@ def test_a_function_that_is_switched_off_is_off_in_every_way(tmp_path: Path, ngi
     assert [row["reason"] for row in checked["steps"]] == ["license"]
     pdf = machine.run("ping", "127.0.0.1", "--format", "pdf", "--output", str(tmp_path / "x.pdf"))
     assert (pdf.returncode, (tmp_path / "x.pdf").exists()) == (6, False)
+    unknown = machine.run("config", "set", "features.tcp_conect", "off")
+    assert (unknown.returncode, "tcp_conect" in settings.read_text()) == (2, False)
     settings.write_text("features:\n  tcp_conect: off\n")
     misspelt = machine.run("ping", "127.0.0.1")
     assert misspelt.returncode == 2

@@ -24,6 +24,7 @@ from ots.license.document import (
     moment,
     read_licence,
 )
+from ots.license.grant import Grant
 from ots.license.issue import new_licence, next_serial, renewed
 from ots.license.state import HONOURED, Holder, Known, State, ends, refresh_at, state_of
 from ots.license.trusted_time import EARLIEST, Memory, heard, seal, trusted_now, unseal
@@ -220,6 +221,29 @@ def test_whoever_has_a_higher_tier_lacks_nothing_of_a_lower_one() -> None:
         for name, limit in tiers.LIMITS.items():
             more = tiers.more_generous(name, limit.values[lower], limit.values[higher])
             assert more == limit.values[higher]
+
+
+def test_a_licence_has_the_last_word_over_its_tier_but_takes_nothing_from_default() -> None:
+    """The most exact of its words counts; what everybody has it can't take."""
+    words = {"probe:voice_*": False, "probe:voice_call": True, "probe:ping": False, "upload": False}
+    numbers = {
+        "retention_days": 1,
+        "schedule_floor_seconds": 3600,
+        "reports_per_day": 50,
+        "bytes_per_day": None,
+    }
+    grant = Grant(licence(features=words, limits=numbers))
+    assert grant.covers("probe:voice_call")
+    assert not grant.covers("probe:voice_menu")
+    assert grant.covers("probe:sms_send")
+    assert grant.covers("probe:ping") and grant.covers("upload")
+    limits = {name: grant.limit(name) for name in tiers.LIMITS}
+    assert limits["retention_days"] == 7
+    assert limits["schedule_floor_seconds"] == 900
+    assert limits["reports_per_day"] == 50
+    assert limits["bytes_per_day"] is None
+    assert limits["packets_per_second"] == 2000
+    assert Grant().limit("retention_days") == 7
 
 
 def test_default_covers_every_kind_that_there_is() -> None:
