@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ots.license import issue
-from ots.license.document import Binding, Licence, Subject, moment
+from ots.license.document import Binding, Licence, Subject, instant, moment
 from ots.license.entitlement import Rights
 from ots.license.installed import Standings
 from ots.license.tiers import Tier
@@ -70,9 +70,17 @@ class Installation:
     project: str | None = "P-17"
 
     def __post_init__(self) -> None:
-        """Writes the project as enrolment does."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        stated = {"department": "field", "project": self.project}
+        self.asked_server(None)
+
+    def asked_server(self, at: float | None, *, offset: float = 0.0) -> None:
+        """Writes what an enrolled agent notes of its server, asked when its own clock said `at`."""
+        stated = {
+            "department": "field",
+            "project": self.project,
+            "refreshed_at": None if at is None else instant(at),
+            "clock_offset": offset,
+        }
         (self.folder / ENROLMENT).write_text(json.dumps(stated))
 
     @property

@@ -199,6 +199,19 @@ def _clock_back(here: Installation, issuer: Issuer) -> None:
     assert here.state(after - 730 * DAY) == "expired"
 
 
+@attack(12, "the clock set back by two years")
+def _clock_back_after_a_server(here: Installation, issuer: Issuer) -> None:
+    """What the agent noted of its server is a floor, too; an ordinary difference of the clocks is added."""
+    licence = issuer.licence(here.mine)
+    here.licences.install(issuer.text(licence), NOW)
+    after = moment(licence.not_after) + 20 * DAY
+    here.asked_server(after - 600, offset=600)
+    assert here.standings(after - 730 * DAY).now == after
+    assert here.state(after - 730 * DAY) == "expired"
+    here.asked_server(NOW - 730 * DAY, offset=730 * DAY)
+    assert here.state(NOW - 720 * DAY) == "valid"
+
+
 @attack(13, "the clock set back and the floor's file deleted")
 def _floor_deleted(here: Installation, issuer: Issuer) -> None:
     """A device that never talks to a server can be stretched so; the first word of a server ends it."""
