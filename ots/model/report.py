@@ -221,9 +221,9 @@ class Context(msgspec.Struct, kw_only=True):
 class Report(msgspec.Struct, kw_only=True):
     """The whole document.
 
-    `agent.licence` says under which licence the run was made: `tier`, `licence_id`, `serial`, `state_at_start`,
-    `state_at_end`. All but the tier are null where no licence is installed; the last one, too, where nobody saw
-    the run's end.
+    `agent.licence` says under which licence the run was made: `tier`, `licence_id`, `serial`,
+    `state_at_start`, `state_at_end`. All but the tier are null where no licence is installed; the last one,
+    too, where nobody saw the run's end.
     """
 
     schema: Schema
