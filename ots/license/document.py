@@ -103,7 +103,7 @@ class Licence(msgspec.Struct, kw_only=True, frozen=True):
         return "/".join("" if name is None else name.replace("/", "//") for name in names)
 
 
-class Revoked(msgspec.Struct, kw_only=True, frozen=True):
+class Revoked(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A licence that no longer holds, or all of an agent's that were issued before a time."""
 
     licence_id: Name | None = None

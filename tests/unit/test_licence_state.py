@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+import uuid
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,10 +27,12 @@ from ots.license.document import (
     read_licence,
 )
 from ots.license.grant import Grant
-from ots.license.issue import new_licence, next_serial, renewed
+from ots.license.installed import issuer_keys, signed_revocations
+from ots.license.issue import new_licence, next_serial, renewed, revocation_list, sign_revocations
 from ots.license.state import HONOURED, Holder, Known, State, ends, refresh_at, state_of
 from ots.license.trusted_time import EARLIEST, Memory, heard, seal, trusted_now, unseal
 from ots.registry import kinds
+from ots.signing.keys import write_public
 from tests.licence_kit import DAY, NOW
 
 HOLDER = Holder("agent-1", "field", "P-17")
@@ -155,6 +159,15 @@ def test_a_revocation_names_a_licence_or_an_agent_before_a_time() -> None:
     assert state_of(document, HOLDER, NOW, Known([by_agent])) == "revoked"
     later = licence(NOW + 1)
     assert state_of(later, HOLDER, NOW + 1, Known([by_agent])) == "valid"
+
+
+def test_a_list_holds_the_withdrawals_of_a_large_fleet() -> None:
+    """It stays below what a reader takes."""
+    key = Ed25519PrivateKey.generate()
+    revoked = [Revoked(licence_id=str(uuid.uuid4())) for _ in range(850)]
+    text = sign_revocations(revocation_list(revoked, 850, NOW), key)
+    found = signed_revocations(text, issuer_keys([write_public(key.public_key())]))
+    assert found is not None and len(found[1].revoked) == 850
 
 
 def test_a_renewal_grants_the_same_for_as_long_again() -> None:

@@ -16,12 +16,15 @@ from ots.license.issue import (
     sign_licence,
     sign_revocations,
 )
-from ots.license.tiers import TIERS
+from ots.license.tiers import DAY, TIERS
 from ots.server.api.problems import Refused
 from ots.server.database.database import one_at_a_time
 from ots.server.database.tables import agent as table
 from ots.server.database.tables import department, licence, project
 from ots.server.services import Services
+
+_LONGEST_GRACE = 366 * DAY
+"""No licence is honoured longer after its end."""
 
 
 async def issue(
@@ -90,16 +93,22 @@ async def in_force(connection: AsyncConnection, agent: Any, now: float) -> Any |
 
 
 async def revocations(services: Services, connection: AsyncConnection) -> str:
-    """The signed list of every licence that was withdrawn; its serial grows with each."""
+    """The signed list of the licences that were withdrawn and could still be honoured; its serial grows with
+    every withdrawal. Those that have ended are left out: a list has a limited size (ots.signing.statement).
+    """
+    serial, issued = (
+        await connection.execute(
+            select(func.count(), func.max(licence.c.revoked)).where(licence.c.revoked.is_not(None))
+        )
+    ).one()
     rows = (
         await connection.execute(
-            select(licence.c.licence_id, licence.c.revoked)
-            .where(licence.c.revoked.is_not(None))
+            select(licence.c.licence_id)
+            .where(licence.c.revoked.is_not(None), licence.c.not_after > services.wall() - _LONGEST_GRACE)
             .order_by(licence.c.revoked)
         )
     ).all()
-    issued = max((row.revoked for row in rows), default=0.0)
-    made = revocation_list([Revoked(licence_id=row.licence_id) for row in rows], len(rows), issued)
+    made = revocation_list([Revoked(licence_id=row.licence_id) for row in rows], serial, issued or 0.0)
     return sign_revocations(made, services.keys.licence)
 
 
