@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from ots.config import Settings, SettingsError
@@ -43,9 +43,8 @@ def send_waiting(
 ) -> Outcome:
     """Sends what waits, for so many seconds at most; never raises for what fails: the outcome says it.
 
-    By hand neither a pause nor a report's next try is waited for.
-
-    Whatever was not sent stays on the queue.
+    By hand neither a pause nor a report's next try is waited for, and the caps don't count. Whatever was not
+    sent stays on the queue.
     """
     outcome = Outcome()
     try:
@@ -55,17 +54,24 @@ def send_waiting(
             return outcome
         who = identity(settings.data_dir)
         check_address(membership.url, plain_http=membership.plain_http)
-        Outbox(store).trim(
-            who.agent_id,
-            max_bytes=settings.upload.max_size,
-            # A clock that nobody keeps may be years off, and would call everything old.
-            max_age=settings.upload.max_age if clock_trust()["source"] != "none" else None,
-            now=time.time(),
+        if not by_hand:
+            _trim(store, settings, who)
+
+        patience = Patience() if by_hand else _HASTE
+        client = Client(
+            membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca, patience=patience
         )
+        sender = Sender(store, membership, who, client, settings)
 
         async def limited() -> None:
-            async with asyncio.timeout(seconds):
-                await _send(store, settings, membership, who, outcome, rows, by_hand, progress)
+            async with asyncio.timeout(seconds), client:
+                with _offset_kept(settings, membership, client):
+                    if sender.may_send(by_hand=by_hand, outcome=outcome) and await _stands(
+                        store, settings, membership, client, sender, outcome
+                    ):
+                        everything = rows is None and by_hand
+                        named = Outbox(store).due(who.agent_id, float("inf")) if everything else rows
+                        await sender.send(outcome, named, progress=progress)
 
         asyncio.run(limited())
     except TimeoutError:
@@ -79,37 +85,47 @@ def send_waiting(
     return outcome
 
 
-async def _send(
+def _trim(store: Store, settings: Settings, who: Identity) -> None:
+    """Keeps the queue within its caps. By a clock that nobody keeps nothing is too old: it may be years off."""
+    kept = clock_trust()["source"] != "none"
+    Outbox(store).trim(
+        who.agent_id,
+        max_bytes=settings.upload.max_size,
+        max_age=settings.upload.max_age if kept else None,
+        now=time.time(),
+    )
+
+
+async def _stands(
     store: Store,
     settings: Settings,
     membership: Membership,
-    who: Identity,
+    client: Client,
+    sender: Sender,
     outcome: Outcome,
-    rows: Sequence[int] | None,
-    by_hand: bool,
-    progress: Progress | None,
-) -> None:
-    patience = Patience() if by_hand else _HASTE
-    offset = membership.clock_offset
-    client = Client(membership.url, who, clock_offset=offset, ca=membership.ca, patience=patience)
-    async with client:
-        sender = Sender(store, membership, who, client, settings)
-        if not sender.may_send(by_hand=by_hand, outcome=outcome):
-            return
-        try:
-            await _refresh_if_due(settings, membership, client, Outbox(store).waiting(who.agent_id))
-        except Refused as refused:
-            sender.hold(refused, outcome)
-            return
-        if membership.status != "active":
-            outcome.stopped = f"agent-{membership.status}"
-            return
-        if rows is None and by_hand:
-            rows = Outbox(store).due(who.agent_id, float("inf"))
-        await sender.send(outcome, rows, progress=progress)
-    if client.clock_offset != offset:
-        membership.clock_offset = client.clock_offset
-        write_membership(settings.data_dir, membership)
+) -> bool:
+    """Whether the agent is an active one; asked where that is unknown or long ago."""
+    try:
+        waiting = Outbox(store).waiting(membership.agent_id)
+        await _refresh_if_due(settings, membership, client, waiting)
+    except Refused as refused:
+        sender.hold(refused, outcome)
+        return False
+    if membership.status != "active":
+        sender.may_not(membership.status, outcome)
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _offset_kept(settings: Settings, membership: Membership, client: Client) -> Iterator[None]:
+    """What the server says of this machine's clock is remembered, however the block ends."""
+    try:
+        yield
+    finally:
+        if client.clock_offset != membership.clock_offset:
+            membership.clock_offset = client.clock_offset
+            write_membership(settings.data_dir, membership)
 
 
 async def _refresh_if_due(settings: Settings, membership: Membership, client: Client, waiting: int) -> None:

@@ -27,15 +27,18 @@ from ots.remote.membership import Membership
 from ots.remote.proof import sign_report
 from ots.remote.retry import wait
 from ots.signing.statement import StatementError, verify
-from ots.store import Store, StoreError
+from ots.store import Store
 from ots.store.artifacts import path_of
-from ots.store.error import explained
+from ots.store.error import DamagedReport, explained
 from ots.store.liveness import FileLock
 from ots.store.outbox import LONGEST_WAIT, Item, KeptReceipt, Offer, Outbox
 
 LOCK = "upload.lock"
 HELD_FOR = 3600.0
 """Seconds until an agent that was told to stop asks again."""
+
+ASKED_AGAIN = 60.0
+"""Seconds until an agent that waits for approval asks again."""
 
 _DAMAGED_IN_TRANSIT = frozenset({"digest-mismatch"})
 _TRIES_IN_TRANSIT = 3
@@ -81,6 +84,12 @@ class Sender:
         outcome.stopped = pause.reason
         return False
 
+    def may_not(self, status: wire.AgentStatus, outcome: Outcome) -> None:
+        """The agent is not active: that is asked again later, soon where a person has yet to decide."""
+        seconds = ASKED_AGAIN if status == "pending" else HELD_FOR
+        outcome.stopped = f"agent-{status}"
+        self._outbox.set_pause(0, time.time() + seconds, outcome.stopped)
+
     async def send(
         self, outcome: Outcome, rows: Sequence[int] | None = None, *, progress: Progress | None = None
     ) -> None:
@@ -95,13 +104,30 @@ class Sender:
             outcome.busy = True
             return
         try:
-            chosen = self._outbox.due(self._who.agent_id, time.time()) if rows is None else rows
-            await self._all(chosen, outcome, progress)
+            if await (
+                self._all_due(outcome, progress) if rows is None else self._each(rows, outcome, progress)
+            ):
+                await self._gaps()
+        except Refused as refused:
+            self.hold(refused, outcome)
         finally:
             self._store.note_queue()
             lock.release()
 
-    async def _all(self, rows: Sequence[int], outcome: Outcome, progress: Progress | None) -> None:
+    async def _all_due(self, outcome: Outcome, progress: Progress | None) -> bool:
+        """Sends all that are due, also what other processes put on the queue meanwhile."""
+        tried: set[int] = set()
+        while True:
+            due = self._outbox.due(self._who.agent_id, time.time())
+            rows = [row for row in due if row not in tried]
+            if not rows:
+                return True
+            tried.update(rows)
+            if not await self._each(rows, outcome, progress):
+                return False
+
+    async def _each(self, rows: Sequence[int], outcome: Outcome, progress: Progress | None) -> bool:
+        """Sends these, at the server's pace; False where that had to stop."""
         for number, row in enumerate(rows):
             if number > 0 and self._membership.upload_interval > 0:
                 await asyncio.sleep(self._membership.upload_interval)
@@ -109,17 +135,14 @@ class Sender:
                 progress(number, len(rows))
             item = self._outbox.item(row)
             if item is not None and not await self._one(item, outcome):
-                return
-        try:
-            await self._gaps()
-        except Refused as refused:
-            self.hold(refused, outcome)
+                return False
+        return True
 
     async def _one(self, item: Item, outcome: Outcome) -> bool:
         """Sends one report; whether the next may be tried."""
         try:
             offer = self._offer(item)
-        except (StoreError, ValueError) as error:
+        except (DamagedReport, ValueError) as error:
             log.warning("Report %d can't be sent: %s", item.seq, error)
             self._outbox.lose(item)
             outcome.parked[item.id] = "damaged"

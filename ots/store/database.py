@@ -102,7 +102,12 @@ _OUTBOX = (
     """INSERT INTO pause VALUES (1, 0, 0, NULL)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _OUTBOX)
+_QUEUED = (
+    """ALTER TABLE outbox ADD COLUMN queued TEXT""",
+    """UPDATE outbox SET queued = (SELECT start FROM report WHERE report.id = outbox.id)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _OUTBOX, _QUEUED)
 """Statement lists; the n-th brings a database from version n to n + 1. Never edit one that was released."""
 
 VERSION = len(MIGRATIONS)

@@ -21,6 +21,10 @@ class Damaged(StoreError):
     """The database file is not one any more."""
 
 
+class DamagedReport(StoreError):
+    """One report is not what was stored any more; the store itself works."""
+
+
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 _FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"})
 _CLOSED = frozenset({"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"})

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -87,9 +88,9 @@ def put_on_queue(database: sqlite3.Connection, row: int, *, by_hand: bool) -> No
     """Inside a transaction: the report waits, as if it had never been tried. An offer that was made stays."""
     database.execute("UPDATE report SET upload = 'waiting', upload_reason = NULL WHERE id = ?", (row,))
     database.execute(
-        "INSERT INTO outbox (id, by_hand) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET tries = 0, "
-        "refusals = 0, next = 0, by_hand = max(by_hand, excluded.by_hand)",
-        (row, int(by_hand)),
+        "INSERT INTO outbox (id, by_hand, queued) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET tries = 0, "
+        "refusals = 0, next = 0, by_hand = max(by_hand, excluded.by_hand), queued = excluded.queued",
+        (row, int(by_hand), rfc3339(time.time())),
     )
 
 
@@ -242,20 +243,22 @@ class Outbox:
     def trim(self, agent_id: str, *, max_bytes: float | None, max_age: float | None, now: float) -> int:
         """Takes from the queue what is beyond its caps, and says how many; the reports themselves stay.
 
-        Schedules' reports go before those that a person ran, and of each the oldest first.
+        Age counts from when it was put there. Schedules' reports go before those that a person ran, and of
+        each the oldest first.
         """
         rows = self._store.select(
-            _DUE.format(columns="report.id, start, stored_bytes") + " ORDER BY by_hand, start, report.id",
+            _DUE.format(columns="report.id, coalesce(queued, start), stored_bytes")
+            + " ORDER BY by_hand, start, report.id",
             agent_id,
         )
         too_old = set()
         if max_age is not None:
             limit = rfc3339(now - max_age)
-            too_old = {row for row, start, _size in rows if start < limit}
+            too_old = {row for row, queued, _size in rows if queued < limit}
         too_much = set()
         if max_bytes is not None:
-            excess = sum(size for row, _start, size in rows if row not in too_old) - max_bytes
-            for row, _start, size in rows:
+            excess = sum(size for row, _queued, size in rows if row not in too_old) - max_bytes
+            for row, _queued, size in rows:
                 if row not in too_old and excess > 0:
                     too_much.add(row)
                     excess -= size

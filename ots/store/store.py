@@ -14,7 +14,7 @@ from ots.config import data_dir
 from ots.i18n import _
 from ots.store import recovery
 from ots.store.entry import COLUMNS, Entry, entry_of, parse_reference
-from ots.store.error import StoreError, explained
+from ots.store.error import DamagedReport, StoreError, explained
 from ots.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -142,14 +142,17 @@ class Store:
         return only(self.find(reference), reference)
 
     def document(self, entry: Entry) -> bytes:
-        """The stored bytes of a finished report, checked against their hash; of a running one its present."""
+        """The stored bytes of a finished report, checked against their hash; of a running one its present.
+
+        Raises DamagedReport where they are gone or changed.
+        """
         if entry.running:
             from ots.store.document import encode
 
             return encode(self.report(entry))
         found = self.select("SELECT body FROM document WHERE id = ?", entry.id)
         if not found:
-            raise StoreError(
+            raise DamagedReport(
                 f"The report {entry.report_id} is not in the store {self.folder} any more.",
                 "`ots report list` shows what is there.",
             )
@@ -160,7 +163,7 @@ class Store:
         except zlib.error:
             document = b""
         if hashlib.sha256(document).hexdigest() != entry.sha256:
-            raise StoreError(
+            raise DamagedReport(
                 f"The report {entry.seq} ({entry.report_id}) was damaged on the disk: its hash differs.",
                 "Take it from an export or from the server, if it was sent.",
             )

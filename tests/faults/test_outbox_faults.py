@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -236,7 +238,7 @@ def test_caps(agent: Agent, server: UploadServer) -> None:
             )
         size = store.get("1").stored_bytes
         server.faults = [refuse(503, "overloaded")]
-        agent.send(store, max_size=f"{2 * size + 20} B")
+        agent.send(store, by_hand=False, max_size=f"{2 * size + 20} B")
         states = {seq: state for seq, (state, _reason) in uploads(store).items()}
         assert states == {1: "none", 2: "none", 3: "waiting", 4: "none", 5: "waiting"}
         assert uploads(store)[2][1] == "dropped:size"
@@ -248,13 +250,16 @@ def test_caps(agent: Agent, server: UploadServer) -> None:
 
 
 def test_age(agent: Agent) -> None:
-    """What has waited too long is dropped, and only that."""
+    """What has waited too long is dropped, and only that; when it was measured is no matter."""
+    day = 86_400.0
     with Store.open(agent.folder) as store:
-        for day in (1, 20):
-            agent.measure(store, f"2026-03-{day:02d}T08:00:00.000000Z")
+        for _ in range(2):
+            agent.measure(store, "2026-03-01T08:00:00.000000Z")
         outbox, me = Outbox(store), agent.settings().agent_id
-        noon_of_march_21st = 1_774_094_400.0
-        assert outbox.trim(me, max_bytes=None, max_age=10 * 86_400.0, now=noon_of_march_21st) == 1
+        assert outbox.trim(me, max_bytes=None, max_age=10 * day, now=time.time() + 9 * day) == 0
+        with store.writing() as database:
+            database.execute("UPDATE outbox SET queued = '2026-03-01T08:00:00.000000Z' WHERE id = 1")
+        assert outbox.trim(me, max_bytes=None, max_age=10 * day, now=time.time()) == 1
         assert uploads(store) == {1: ("none", "dropped:age"), 2: ("waiting", None)}
         assert [(gap.first_seq, gap.reason) for gap in outbox.gaps(me)] == [(1, "age")]
 
@@ -275,3 +280,15 @@ def test_deleting_what_was_never_sent_is_told(agent: Agent, server: UploadServer
     assert found == {1: "size", 2: "deleted"}
     assert len([asked for asked in server.asked if "/gaps/" in asked]) == 2
     assert all(isinstance(gap, wire.Gap) for gap in server.gaps.values())
+
+
+def test_store_that_fails_for_a_moment_drops_nothing(agent: Agent, server: UploadServer) -> None:
+    """Locked by another process, not damaged: the report stays on the queue."""
+    with Store.open(agent.folder) as store:
+        agent.measure(store)
+        with closing(sqlite3.connect(agent.folder / FILE)) as other:
+            store.select("PRAGMA busy_timeout = 10")
+            other.execute("BEGIN EXCLUSIVE")
+            assert agent.send(store).stopped == "store"
+        assert uploads(store)[1] == ("waiting", None)
+        assert len(agent.send(store).sent) == 1
