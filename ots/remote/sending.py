@@ -86,7 +86,7 @@ def send_waiting(
 
 
 def _trim(store: Store, settings: Settings, who: Identity) -> None:
-    """Keeps the queue within its caps. By a clock that nobody keeps nothing is too old: it may be years off."""
+    """Keeps the queue within its caps. By a clock that nobody keeps nothing is too old: it may be far off."""
     kept = clock_trust()["source"] != "none"
     Outbox(store).trim(
         who.agent_id,
