@@ -16,7 +16,7 @@ _NAMES = (
     r"(?:proxy[-_]?)?authorization|(?:set[-_]?)?cookie2?|pass(?:word|wd|phrase)?|pwd|secret|token|"
     r"api[-_]?key|private[-_]?key|shared[-_]?key|psk|credentials?"
 )
-_SECRET_NAME = re.compile(rf"(?:[a-z0-9]+[-_.])*(?:{_NAMES})", re.I)
+_SECRET_NAME = re.compile(rf"(?:[a-z0-9]{{1,40}}[-_.]){{0,4}}(?:{_NAMES})", re.I)
 _REFERENCE = re.compile(r"\$\{secret:[A-Za-z0-9_.-]{1,64}\}|(?:env|file):\S+|prompt")
 
 _USERINFO = re.compile(r"(?<=://)[^\s/?#@\"'<>]+(?=@)")
@@ -32,11 +32,11 @@ _SCHEME = re.compile(
     re.I,
 )
 _ASSIGNED = re.compile(
-    rf"(?<!\$\{{)(?P<name>\b(?:[a-z0-9]+[-_.])*(?:{_NAMES}|sig|signature))(?P<between>[\"']?\s?[:=]\s?[\"']?)"
+    rf"(?<!\$\{{)(?P<name>\b(?:[a-z0-9]{{1,40}}[-_.]){{0,4}}(?:{_NAMES}|sig|signature))(?P<between>[\"']?\s?[:=]\s?[\"']?)"
     r"(?P<value>[^\s&;,\"'*)\]}]+)",
     re.I,
 )
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]*")
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)
 
 Known = Callable[[str], str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -64,6 +65,29 @@ def test_text(text: str, kept: str) -> None:
 def test_harmless_text_stays(text: str) -> None:
     """What only speaks of secrets, or refers to one by its name, is left alone."""
     assert clean_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a-",
+        "a",
+        "eyJ-",
+        "eyJaaaaaaaa.",
+        "basic ",
+        "cookie ",
+        "://a",
+        "-----BEGIN PRIVATE KEY-----",
+        "x=",
+        " ",
+        "pass-",
+    ],
+)
+def test_hostile_text_takes_no_time(piece: str) -> None:
+    """What is made to make a search slow: a megabyte of it takes seconds at most."""
+    began = time.process_time()
+    clean_text(piece * (1_000_000 // len(piece)))
+    assert time.process_time() - began < 5
 
 
 def test_members_by_name() -> None:
