@@ -549,3 +549,19 @@ def test_a_file_of_another_user_is_not_believed(tmp_path: Path, issuer: Issuer) 
 
 def test_every_attack_has_its_answer_or_its_reason() -> None:
     assert sorted([*ANSWERED, *ELSEWHERE]) == list(range(1, 33))
+
+
+def test_a_new_server_begins_anew(tmp_path: Path) -> None:
+    """Serials and lists of the server that was left don't stand against the licences of another."""
+    old, new = Issuer(), Issuer()
+    here = Installation(tmp_path / "data")
+    here.trust(old.public)
+    here.licences.install(old.text(old.licence(here.mine, serial=40)), NOW)
+    listed = issue.revocation_list([Revoked(licence_id="somebody-else")], 12, NOW)
+    here.licences.install_revocations(issue.sign_revocations(listed, old.key))
+    shutil.rmtree(here.folder / LICENCES)
+    here.list_file.unlink()
+    here.trust(new.public)
+    assert here.licences.install(new.text(new.licence(here.mine, serial=1)), NOW).state == "valid"
+    here.trust(new.public, old.public)
+    assert here.state() == "revocations-missing"
