@@ -249,7 +249,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> Refused:
     problem = _problem(body)
-    asked = _retry_after(response.headers.get("Retry-After"))
+    asked = retry_after(response.headers.get("Retry-After"))
     if problem is None:
         text = f"something that is no OTS server answered {response.status}"
         return Refused(f"http-{response.status}", text, status=response.status, retry_after=asked)
@@ -277,7 +277,7 @@ def _problem(body: bytes) -> Problem | None:
     return found if found.type.startswith(_PROBLEM) and _CODE.fullmatch(found.code) else None
 
 
-def _retry_after(text: str | None) -> float | None:
+def retry_after(text: str | None) -> float | None:
     """Seconds from a Retry-After header (RFC 9110 §10.2.3), a number or a date."""
     if text is None:
         return None

@@ -17,7 +17,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ots.model.report import Artifact
-from ots.remote import enrol
+from ots.remote import enrol, wire
 from ots.remote.client import Client
 from ots.remote.identity import identity
 from ots.remote.membership import read_membership, write_membership
@@ -469,3 +469,25 @@ def test_key_that_others_can_read_signs_nothing(
     assert agent.send(store).stopped == "misconfigured" and server.reports == {}
     (tmp_path / "agent.key").chmod(0o600)
     assert len(agent.send(store).sent) == 1
+
+
+@pytest.mark.parametrize("switch", ["device", "addresses"])
+def test_what_a_machine_tells_of_itself(
+    agent: Agent, server: UploadServer, tmp_path: Path, switch: str
+) -> None:
+    """Host name, device and addresses go where the settings allow it, and nowhere else."""
+    membership, who = read_membership(tmp_path), identity(tmp_path)
+    assert membership is not None
+
+    async def say(allowed: bool) -> wire.AgentInfo:
+        async with Client(server.url, who) as client:
+            await enrol.tell(membership, client, agent.settings(**{switch: allowed}), waiting=3)
+        return server.infos[-1]
+
+    told, withheld = asyncio.run(say(True)), asyncio.run(say(False))
+    assert told.waiting == withheld.waiting == 3 and told.sent < withheld.sent
+    assert told.hostname and told.device and told.network
+    if switch == "device":
+        assert withheld.hostname is None and withheld.device is None and withheld.network
+    else:
+        assert withheld.hostname and withheld.device and withheld.network is None

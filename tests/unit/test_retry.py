@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 
 from ots.remote import retry
-from ots.remote.client import AddressError, check_address
+from ots.remote.client import AddressError, check_address, retry_after
 from ots.server.api.problems import CODES
 
 
@@ -96,3 +99,27 @@ def test_addresses_that_are_none(written: str) -> None:
 def test_plain_http_where_it_was_allowed() -> None:
     """Only if somebody said so."""
     assert check_address("http://192.0.2.1:80", plain_http=True) == "http://192.0.2.1:80"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120),
+        (" 7 ", 7),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        ("1" * 400, 111_111_111),
+        (None, None),
+    ],
+)
+def test_retry_after(text: str | None, seconds: float | None) -> None:
+    """A number of seconds as RFC 9110 has it; anything else is as if nothing had been said."""
+    assert retry_after(text) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    """A moment to come is waited for, one that is over is not."""
+    soon = retry_after(formatdate(time.time() + 90, usegmt=True))
+    assert soon is not None and 85 <= soon <= 91
+    assert retry_after(formatdate(time.time() - 90, usegmt=True)) == 0
