@@ -22,6 +22,8 @@ _STOP_CODES = frozenset(
         "clock-skew",
         "signature-missing",
         "signature-invalid",
+        "not-found",
+        "method-not-allowed",
     }
 )
 _STOP_FAMILIES = ("agent-", "device-", "licence-", "feature-")

@@ -40,7 +40,7 @@ HELD_FOR = 3600.0
 ASKED_AGAIN = 60.0
 """Seconds until an agent that waits for approval asks again."""
 
-_DAMAGED_IN_TRANSIT = frozenset({"digest-mismatch"})
+_DAMAGED_IN_TRANSIT = frozenset({"digest-mismatch", "invalid-request", "unsupported-media"})
 _TRIES_IN_TRANSIT = 3
 _SMALL = 200
 """Bytes; less is not worth packing."""
@@ -248,7 +248,8 @@ class Sender:
                     {**headers, "Content-Type": "application/octet-stream"},
                 )
             except Refused as refused:
-                if refused.decision != "park" and not refused.code.startswith("licence-"):
+                own = refused.decision == "park" or refused.code == "not-found"
+                if not own and not refused.code.startswith("licence-"):
                     raise
                 remark = f"artifact:{refused.code}"
         return remark

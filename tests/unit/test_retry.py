@@ -35,7 +35,7 @@ def test_every_code_of_the_server_has_its_decision() -> None:
     }  # fmt: skip
     assert found["stop"] >= {
         "agent-unknown", "agent-pending", "agent-suspended", "agent-revoked", "licence-required",
-        "signature-invalid", "signature-missing", "clock-skew",
+        "signature-invalid", "signature-missing", "clock-skew", "not-found",
     }  # fmt: skip
     assert found["park"] >= {
         "revision-conflict", "digest-mismatch", "schema-unsupported", "too-large", "expands-too-far",
