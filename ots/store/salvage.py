@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import zlib
 from contextlib import suppress
@@ -20,7 +21,8 @@ def salvage(source: sqlite3.Connection, fresh: sqlite3.Connection) -> int:
     """Copies from the damaged database into a new and empty one, inside its transaction; how many reports.
 
     Every row is asked for by its number, so that a damaged page costs only what it held. An index row that
-    was lost is made anew from its document, and a row without a document is left out.
+    was lost is made anew from its document, and a row without a document, or with one that was changed, is
+    left out.
     """
     _copy(source, fresh, "counter", "SELECT * FROM counter")
     _copy(source, fresh, "gap", "SELECT * FROM gap")
@@ -31,7 +33,7 @@ def salvage(source: sqlite3.Connection, fresh: sqlite3.Connection) -> int:
         if _exists(fresh, "report", row):
             for table in _BODIES:
                 _copy(source, fresh, table, f"SELECT * FROM {table} WHERE id = {row:d}")
-            if not _exists(fresh, "document", row) and not _exists(fresh, "head", row):
+            if not _whole(fresh, row) and not _exists(fresh, "head", row):
                 fresh.execute("DELETE FROM report WHERE id = ?", (row,))
     fresh.execute(
         "INSERT INTO counter SELECT agent_id, max(seq) FROM report WHERE true GROUP BY agent_id "
@@ -73,6 +75,19 @@ def _last_row(source: sqlite3.Connection) -> int:
 
 def _exists(database: sqlite3.Connection, table: str, row: int) -> bool:
     return database.execute(f"SELECT 1 FROM {table} WHERE id = ?", (row,)).fetchone() is not None
+
+
+def _whole(database: sqlite3.Connection, row: int) -> bool:
+    """Whether a report's document is there and is what was stored."""
+    found = database.execute(
+        "SELECT body, sha256 FROM document JOIN report USING (id) WHERE id = ?", (row,)
+    ).fetchone()
+    if found is None:
+        return False
+    try:
+        return hashlib.sha256(zlib.decompress(found[0])).hexdigest() == str(found[1])
+    except zlib.error:
+        return False
 
 
 def _copy(source: sqlite3.Connection, fresh: sqlite3.Connection, table: str, query: str) -> None:

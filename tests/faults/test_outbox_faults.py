@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from ots.remote import wire
 from ots.remote.enrolled import FILE as MEMBERSHIP
 from ots.remote.membership import MembershipError, read_membership
 from ots.store import Store, StoreError
-from ots.store.database import FILE
+from ots.store.database import FILE, condemn
 from ots.store.outbox import Outbox
 from ots.store.queue_note import FILE as NOTE
 from tests.agent_kit import Agent, uploads
@@ -292,3 +293,18 @@ def test_store_that_fails_for_a_moment_drops_nothing(agent: Agent, server: Uploa
             assert agent.send(store).stopped == "store"
         assert uploads(store)[1] == ("waiting", None)
         assert len(agent.send(store).sent) == 1
+
+
+def test_report_that_was_changed_is_not_saved(agent: Agent, server: UploadServer) -> None:
+    """A damaged store is replaced by what is whole: a document with other bytes is told as a gap instead."""
+    with Store.open(agent.folder) as store:
+        for _ in range(3):
+            agent.measure(store)
+        with store.writing() as database:
+            database.execute("UPDATE document SET body = ? WHERE id = 2", (zlib.compress(b"{}"),))
+    condemn(agent.folder / FILE)
+    with Store.open(agent.folder) as store:
+        assert sorted(uploads(store)) == [1, 3]
+        agent.send(store)
+    assert sorted(server.sequence()) == [1, 3]
+    assert [(gap.first_seq, gap.reason) for gap in server.gaps.values()] == [(2, "damaged")]

@@ -288,7 +288,7 @@ def test_damage_inside_is_noticed_and_the_rest_saved(
     """Overwritten pages: the reader is told; the next start saves what can be read, and the numbers go on."""
     with Store.open(tmp_path) as store:
         for _ in range(40):
-            finish(store, make_report(), make_step(0, log=6000))
+            finish(store, make_report(), make_step(0, log=24_000))  # several pages each
     path = tmp_path / "store.sqlite3"
     size = path.stat().st_size
     with path.open("r+b") as file:
