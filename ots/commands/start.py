@@ -14,6 +14,7 @@ def show_start() -> None:
     click.echo()
     _attachment()
     _open_job()
+    _server()
     click.echo()
     _last_reports()
     click.echo()
@@ -48,6 +49,30 @@ def _open_job() -> None:
         return
     if record is not None:
         click.echo(f"{_('Job')} {one_line(record)}")
+
+
+def _server() -> None:
+    """The server that reports go to, and how many of them wait, if there is one."""
+    from ots.config import data_dir
+    from ots.remote.enrolled import is_member
+
+    if not is_member(data_dir()):
+        return
+    from ots.remote.membership import MembershipError, read_membership
+    from ots.store import Store, StoreError
+    from ots.store.outbox import Outbox
+
+    try:
+        membership = read_membership(data_dir())
+        if membership is None:
+            return
+        with Store.open(data_dir()) as store:
+            waiting = Outbox(store).waiting(membership.agent_id)
+    except (MembershipError, StoreError) as error:
+        click.echo(str(error))
+        return
+    line = f"{_('Server')} {membership.server_name}   {membership.url}"
+    click.echo(line + (f"   {_('{n} reports wait').format(n=waiting)}" if waiting else ""))
 
 
 def _last_reports() -> None:
