@@ -72,7 +72,7 @@ def _server() -> None:
         click.echo(str(error))
         return
     line = f"{_('Server')} {membership.server_name}   {membership.url}"
-    click.echo(line + (f"   {_('{n} reports wait').format(n=waiting)}" if waiting else ""))
+    click.echo(line + (f"   {_('waiting to be sent: {n}').format(n=waiting)}" if waiting else ""))
 
 
 def _last_reports() -> None:

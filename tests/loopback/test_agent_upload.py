@@ -228,6 +228,6 @@ def test_ctrl_c_is_not_answered_with_an_upload(ots: CommandLine) -> None:
         assert process.returncode == 130
         assert not any("/reports/" in asked for asked in server.asked)
         assert ots.reports()[0]["upload"] == "waiting"
-        assert f"Server small server   {server.url}   1 reports wait" in ots.run().stdout
+        assert f"Server small server   {server.url}   waiting to be sent: 1" in ots.run().stdout
         assert ots.run("tcp-connect", address, "--count", "1").returncode == 0
         assert len(server.reports) == 2
