@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import subprocess
@@ -32,6 +33,7 @@ _SAMPLES = 370
 """Round trips in a report, so that it has 10 kB."""
 
 _PATIENCE_MS = 100.0
+_NUMBERS = itertools.count(1)
 _NO_STORE, _SQLITE, _POSTGRESQL = "no store", "ots: SQLite", "ots: PostgreSQL"
 
 
@@ -143,7 +145,7 @@ def _latency(server: Server, name: str) -> Reading:
 def _requests(server: Server) -> list[bytes]:
     """Whole requests, header and body, each of another report."""
     agent, made = server.agent, []
-    for number in range(_REPORTS):
+    for number in itertools.islice(_NUMBERS, _REPORTS):
         template = quick_ping(_SAMPLES, ())
         report = agent.report(
             number, steps=template.steps, case=template.case, contexts=template.contexts, scores=[]

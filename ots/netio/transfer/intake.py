@@ -26,6 +26,8 @@ spend more on waking than on moving."""
 
 _SMALL = 128 << 10
 _REST = 0.0002
+_AWAITED = 256 << 10
+"""A rest lasts until so many bytes should have come, at the rate of the last moment, and _REST at most."""
 
 # On Linux a TCP read with MSG_TRUNC drops the bytes in the kernel (tcp(7)). It checks the room for them and
 # writes nothing there, so no page of it ever comes to be, and all threads may name the same.
@@ -57,7 +59,7 @@ class Intake:
         """The kernel may drop what comes."""
         self._buffer: memoryview | None = None
         self._unbooked, self._due, self._since = 0, 0.0, 0.0
-        self._fast = False
+        self._rest = 0.0
 
     @property
     def over(self) -> bool:
@@ -70,8 +72,8 @@ class Intake:
 
     def rest(self, count: int) -> None:
         """In a thread, after a read of so many bytes: lets more come before the next, where much comes."""
-        if self._fast and count < _SMALL:
-            time.sleep(_REST)
+        if self._rest and count < _SMALL:
+            time.sleep(self._rest)
 
     def read(self, sock: socket.socket, most: int) -> memoryview:
         """One read into the one buffer; empty at the connection's end. It holds until the next read."""
@@ -87,7 +89,8 @@ class Intake:
         self._unbooked += count
         if more and t < self._due and self._unbooked < GULP:
             return
-        self._fast = self._unbooked > _FAST * (t - self._since)
+        fast = self._unbooked > _FAST * (t - self._since)
+        self._rest = min(_REST, _AWAITED * (t - self._since) / self._unbooked) if fast else 0.0
         self._unbooked, self._due, self._since = 0, t + _MOMENT, t
         self._meter.collect(flow)
         if more and not self._meter.full:

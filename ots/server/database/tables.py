@@ -205,8 +205,8 @@ report = Table(
 revision = Table(
     "revision",
     metadata,
-    Column("agent_id", Text, primary_key=True),
     Column("report_id", Text, primary_key=True),
+    Column("agent_id", Text, primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("sha256", Text, nullable=False),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -134,7 +134,7 @@ async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> lis
                 revision.c.revision,
                 revision.c.sha256,
                 revision.c.receipt,
-            ).where(tuple_(revision.c.agent_id, revision.c.report_id, revision.c.revision).in_(list(first)))
+            ).where(revision.c.report_id.in_({upload.report_id for upload in unique}))
         )
         standing = {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
         ours = [upload for upload in unique if standing[upload.key] == (upload.sha256, upload.receipt)]
@@ -156,18 +156,20 @@ async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> lis
 
 async def _mark_clones(connection: AsyncConnection, uploads: Sequence[Upload]) -> None:
     """Two reports of one agent under one number: its data folder was copied, or an old copy brought back."""
-    numbers = [(upload.agent_id, upload.report_row["seq"]) for upload in uploads]
     rows = await connection.execute(
         select(report.c.agent_id, report.c.seq)
-        .where(tuple_(report.c.agent_id, report.c.seq).in_(numbers))
+        .where(
+            report.c.agent_id.in_({upload.agent_id for upload in uploads}),
+            report.c.seq.in_({upload.report_row["seq"] for upload in uploads}),
+        )
         .group_by(report.c.agent_id, report.c.seq)
         .having(func.count() > 1)
     )
-    for row in rows.all():
+    for agent_id, seq in {row.agent_id: row.seq for row in rows}.items():
         await connection.execute(
             update(agent)
-            .where(agent.c.agent_id == row.agent_id, agent.c.possible_clone.is_(None))
-            .values(possible_clone=f"two reports bear the number {row.seq}")
+            .where(agent.c.agent_id == agent_id, agent.c.possible_clone.is_(None))
+            .values(possible_clone=f"two reports bear the number {seq}")
         )
 
 

@@ -64,8 +64,8 @@ def upgrade() -> None:
     op.create_index(("ix_report_artifact_sha256"), "report_artifact", ["sha256"], unique=False)
     op.create_table(
         "revision",
-        sa.Column("agent_id", sa.Text(), nullable=False),
         sa.Column("report_id", sa.Text(), nullable=False),
+        sa.Column("agent_id", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
@@ -77,7 +77,7 @@ def upgrade() -> None:
         sa.Column("author", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("received", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("agent_id", "report_id", "revision", name=("pk_revision")),
+        sa.PrimaryKeyConstraint("report_id", "agent_id", "revision", name=("pk_revision")),
     )
     op.create_table(
         "server",
