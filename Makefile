@@ -24,7 +24,7 @@ ENVIRONMENT := setup.cfg pyproject.toml Makefile
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(CORE) ## Measures against test peers on this machine and writes an HTML report
+demo: $(CORE) ## Measures against test peers on this machine, and shows the report here and on a cloud server
 	@$(BIN)/ots demo
 
 test: $(DEV) check ## Checks, installs foreign programs where it may, and runs all tests
@@ -67,9 +67,9 @@ clean: ## Removes all that the other targets made here
 # --- the environment ------------------------------------------------------------------------------------------
 
 $(CORE): $(ENVIRONMENT) | python
-	@echo "installing OTS into $(VENV)"
+	@echo "installing OTS and its server into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -e .
+	@$(PIP) install -e '.[server]' || { echo "without the cloud server, then"; $(PIP) install -e .; }
 	@touch $@
 
 $(DEV): $(ENVIRONMENT) | python

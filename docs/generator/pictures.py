@@ -19,7 +19,7 @@ from ots.schema.report import read_report
 from tests.browser.chromium import browser
 from tests.peers import programs
 
-_PICTURES = Path(__file__).parents[1] / "pictures"
+PICTURES = Path(__file__).parents[1] / "pictures"
 _SCREENS = {"desktop": (1280, 960), "phone": (390, 844)}
 
 
@@ -41,5 +41,5 @@ async def photograph(report: Report, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in asyncio.run(photograph(read_report(Path(sys.argv[1]).read_bytes()), _PICTURES)):
+    for path in asyncio.run(photograph(read_report(Path(sys.argv[1]).read_bytes()), PICTURES)):
         print(path)

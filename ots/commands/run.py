@@ -66,14 +66,19 @@ def _refuse_unused(given: dict[str, str], plans: list[Plan]) -> None:
 
 
 def run_and_show(plan: Plan, options: RunOptions) -> int:
-    """Runs one plan, stores and shows its report; returns the exit code."""
+    """Runs one plan, stores, shows and sends its report; returns the exit code."""
+    return run_to_the_end(plan, options)[1]
+
+
+def run_to_the_end(plan: Plan, options: RunOptions) -> tuple[Result, int]:
+    """As `run_and_show`; returns the result as well."""
     from ots.commands.showing import show_result
     from ots.commands.uploading import send_after, send_before
 
     send_before(options)
     result = run_and_store(plan, options)
     code = show_result(result, options)
-    return exit_codes.strongest([code, send_after(result.report, options)])
+    return result, exit_codes.strongest([code, send_after(result.report, options)])
 
 
 def run_and_store(plan: Plan, options: RunOptions) -> Result:

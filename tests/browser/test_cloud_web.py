@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import aiohttp
 import pytest
 
 from tests.browser.chromium import Tab, browser
-from tests.cloud_kit import ADMIN_PASSWORD, CloudServer, HandAgent, cloud_server
+from tests.browser.cloud_pages import fill, log_in, make_token
+from tests.cloud_kit import CloudServer, HandAgent, cloud_server
 from tests.peers.require import require
 from tests.unit.sample_reports import hostile
 
@@ -30,30 +30,9 @@ def server(tmp_path: Path) -> Any:
         yield running
 
 
-async def _fill(tab: Tab, action: str, fields: dict[str, str]) -> None:
-    """Fills in the form with this action and sends it by its first button."""
-    form = f"document.querySelector('form[action=\"{action}\"]')"
-    for name, value in fields.items():
-        await tab.evaluate(f"{form}.elements[{json.dumps(name)}].value = {json.dumps(value)}")
-    await tab.act(f"{form}.querySelector('button').click()")
-
-
-async def _log_in(tab: Tab, server: CloudServer) -> None:
-    """As the first administrator, who has to choose a password first."""
-    assert server.first is not None
-    await tab.open(f"{server.url}/login", width=1200)
-    await _fill(tab, "/login", server.first)
-    assert await tab.evaluate("location.pathname") == "/password"
-    new = {"present": server.first["password"], "new": ADMIN_PASSWORD, "again": ADMIN_PASSWORD}
-    await _fill(tab, "/password", new)
-    assert await tab.evaluate("location.pathname") == "/"
-
-
 async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: CloudServer) -> None:
-    await _log_in(tab, server)
-    await tab.open(f"{server.url}/tokens", width=1200)
-    await _fill(tab, "/tokens", {"department": "571", "project": "HZ-12"})
-    token = await tab.evaluate("document.querySelector('#token').textContent")
+    await log_in(tab, server)
+    token = await make_token(tab, server, department="571", project="HZ-12")
     agent = HandAgent(server.url)
     report = agent.report()
     async with aiohttp.ClientSession() as session:
@@ -69,14 +48,14 @@ async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: C
     assert "Zhejiang Broadband" in await tab.evaluate("document.body.innerText")
     assert not tab.complaints
     await tab.open(f"{server.url}/licences", width=1200)
-    await _fill(tab, "/licences", {"agent_id": agent.agent_id, "tier": "professional"})
+    await fill(tab, "/licences", {"agent_id": agent.agent_id, "tier": "professional"})
     assert "professional" in await tab.evaluate("document.querySelector('table').innerText")
     await tab.open(f"{server.url}/audit", width=1200)
     assert "enrolment token" in await tab.evaluate("document.querySelector('table').innerText")
 
 
 async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer) -> None:
-    await _log_in(tab, server)
+    await log_in(tab, server)
     agent = HandAgent(server.url)
     report = hostile()
     report.agent = {**report.agent, "agent_id": agent.agent_id}
@@ -101,9 +80,9 @@ async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer)
 
 
 async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer) -> None:
-    await _log_in(tab, server)
+    await log_in(tab, server)
     await tab.open(server.url, width=1200)
-    await _fill(tab, "/language", {})
+    await fill(tab, "/language", {})
     assert await tab.evaluate("document.documentElement.lang") == "zh"
     for path in ("/", "/agents", "/reports", "/licences", "/tokens", "/audit", "/password"):
         await tab.open(f"{server.url}{path}", width=360)
@@ -115,5 +94,5 @@ async def test_whoever_is_not_logged_in_sees_the_door(tab: Tab, server: CloudSer
     for path in ("/", "/agents", "/reports", "/reports/1", "/reports/1/document", "/tokens", "/audit"):
         await tab.open(f"{server.url}{path}", width=800)
         assert await tab.evaluate("location.pathname") == "/login"
-    await _fill(tab, "/login", {"name": "admin", "password": "wrong wrong wrong"})
+    await fill(tab, "/login", {"name": "admin", "password": "wrong wrong wrong"})
     assert "do not fit" in await tab.evaluate("document.body.innerText")

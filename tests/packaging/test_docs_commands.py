@@ -1,12 +1,15 @@
 """Every command in the README and the guide runs, with the exit code that the text promises.
 
 In a fenced block `console` or `sh`, a line that starts with `$ ` is a command. It runs in a home of its own,
-the addresses of the text replaced by those of the embedded peers. A comment at the end of a line promises an
-exit code other than 0: `# exit 1`. What clones the repository or calls make is tested elsewhere.
+the addresses of the text replaced by those of the embedded peers and of a cloud server. A comment at the end
+of a line promises an exit code other than 0: `# exit 1`. What clones the repository or calls make is tested
+elsewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shlex
@@ -19,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from ots.server.peers.process import Peers
+from tests.cloud_kit import ADMIN_PASSWORD, CloudServer, administrator, cloud_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -43,6 +47,9 @@ STANDS_FOR = {
     "127.0.0.1:2112": "udp_echo",
 }
 """Addresses in the text, and the embedded peer that is meant."""
+
+CLOUD = "http://127.0.0.1:8443"
+"""The address in the text of a cloud server that runs in another terminal."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,22 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def cloud(home: Path) -> Iterator[CloudServer]:
+    """The server of the other terminal; its first administrator's new password lies in a file."""
+    with cloud_server(home / "server") as running:
+        asyncio.run(_move_in(running))
+        assert running.first is not None
+        log_in = {"name": running.first["name"], "password": ADMIN_PASSWORD}
+        (home / "login.json").write_text(json.dumps(log_in), "utf-8")
+        yield running
+
+
+async def _move_in(running: CloudServer) -> None:
+    async with administrator(running):
+        pass
+
+
 def with_peers(command: str, peers: Peers) -> str:
     """The command against the embedded peers."""
     command = command.removeprefix(".venv/bin/").removeprefix(". .venv/bin/activate && ")
@@ -102,12 +125,19 @@ def with_peers(command: str, peers: Peers) -> str:
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if not ELSEWHERE.match(line.text)], ids=str)
-def test_the_command_does_what_the_text_says(line: Line, home: Path, peers: Peers) -> None:
+def test_the_command_does_what_the_text_says(
+    line: Line, home: Path, peers: Peers, request: pytest.FixtureRequest
+) -> None:
     """It ends with the promised code, within a minute, and never with a traceback."""
+    command, reader = line.text, environment(home)
+    if CLOUD in command or "ots server token" in command:
+        cloud: CloudServer = request.getfixturevalue("cloud")
+        command = command.replace(CLOUD, cloud.url)
+        reader["OTS_SERVER_DATA"] = str(cloud.folder)
     outcome = subprocess.run(
-        ["bash", "-c", with_peers(line.text, peers)],
+        ["bash", "-c", with_peers(command, peers)],
         cwd=home,
-        env=environment(home),
+        env=reader,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

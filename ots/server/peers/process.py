@@ -78,7 +78,7 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=_environment(),
+        env=child_environment(),
         # Ctrl-C belongs to the one who started the peers: they end when their standard input closes.
         start_new_session=True,
     )
@@ -89,7 +89,7 @@ async def started(host: str = "127.0.0.1") -> AsyncIterator[Peers]:
             await _end(process)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Ours, and first of all the folder where this very `ots` was found: a checkout isn't installed."""
     home = str(Path(ots.__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH")

@@ -1,0 +1,80 @@
+"""`ots demo` with a cloud server: the report is on its page, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ots.commands import demo_server
+from ots.commands.demo_server import ServerFailed
+from tests.command_line import CommandLine
+
+pytestmark = pytest.mark.slow
+
+
+def _served_by(pid: int) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(pid).children(recursive=True)
+        if "ots.commands.demo_server" in child.cmdline()
+    ]
+
+
+async def test_the_server_of_the_demo_knows_what_is_there_and_what_is_not(tmp_path: Path) -> None:
+    async with demo_server.started(tmp_path / "server") as server:
+        assert (await server.token()).startswith("ots-enrol")
+        with pytest.raises(ServerFailed, match="not on the server"):
+            await server.page_of("5b0e3a52-6f0a-4b0e-9f57-52a8d6f0c001", "no-such-report")
+        pid = server.process.pid
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with pytest.raises(FileExistsError):
+        async with demo_server.started(tmp_path / "server"):
+            pass
+
+
+def test_a_killed_demo_leaves_no_server(tmp_path: Path) -> None:
+    user = CommandLine(tmp_path)
+    demo = user.begin("demo", "--json")
+    deadline = time.monotonic() + 60
+    while not (served := _served_by(demo.pid)):
+        assert time.monotonic() < deadline and demo.poll() is None
+        time.sleep(0.05)
+    demo.send_signal(signal.SIGKILL)
+    demo.communicate(timeout=30)
+    gone, alive = psutil.wait_procs(served, timeout=20)
+    assert gone and not alive
+
+
+def test_without_a_terminal_the_demo_ends_once_the_report_is_on_the_page(tmp_path: Path) -> None:
+    user, scratch = CommandLine(tmp_path), tmp_path / "scratch"
+    scratch.mkdir()
+    # So little data that no transfer lasts: what is shown here is the way of the report.
+    done = subprocess.run(
+        [sys.executable, "-m", "ots", "demo", "--max-data", "1 MB", "--json"],
+        env={**user.environment, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert re.search(r"http://127\.0\.0\.1:\d+/reports/1$", done.stderr, re.M), done.stderr
+    assert "Log in there as admin" in done.stderr
+    assert done.returncode == 3
+    assert [row["report_id"] for row in user.reports()] == [report["report_id"]]
+    assert user.reports()[0]["upload"] == "none"
+    assert not (tmp_path / "data" / "server.json").exists()
+    assert os.listdir(scratch) == []
