@@ -14,7 +14,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cases": "Check, list, show and write cases.",
         "targets": "Named target lists: ots ping @core.",
         "probes": "The kinds of measurement: list them, or show one with its parameters.",
-        "demo": "Start test peers on loopback, measure against them, write the HTML report.",
+        "demo": "Start test peers and a cloud server on loopback, measure, show the report here and there.",
     },
     "Reports": {
         "report": "List, show, export, compare, upload and delete reports.",

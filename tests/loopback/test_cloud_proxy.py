@@ -58,7 +58,7 @@ def proxy(tmp_path: Path, cloud: CloudServer, ca: Authority) -> Iterator[str]:
     config.write_text(
         _FRAME.format(user="user root;" if os.geteuid() == 0 else "", folder=folder, server=server)
     )
-    argv = [require("nginx"), "-p", folder, "-e", folder / "error.log", "-c", config]
+    argv: list[str | Path] = [require("nginx"), "-p", folder, "-e", folder / "error.log", "-c", config]
     with running(argv, port=port, folder=folder):
         yield f"https://localhost:{port}"
 
