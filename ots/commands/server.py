@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ots.commands.server_peers import peers_command
+from ots.commands.server_probe import probe_command
 from ots.commands.server_run import run_command
 from ots.commands.server_token import token_group
 from ots.i18n import _
@@ -27,3 +28,4 @@ def command() -> None:
 command.add_command(run_command)
 command.add_command(token_group)
 command.add_command(peers_command)
+command.add_command(probe_command)

@@ -21,9 +21,19 @@ from ots.netio.errors import TIMER, classify
 from ots.netio.marks import Mark
 from ots.probe import Address, Failed, Route
 
+_Found = tuple[str, int, int]
+"""An address, its family and its scope."""
+
 
 async def resolve(host: str, route: Route, clock: Clock, mark: Mark, timeout: float) -> Address:
-    """The first address of the asked family, in the resolver's order. A literal passes through in no time.
+    """The first address of the asked family, in the resolver's order; else as `resolve_all`."""
+    return (await resolve_all(host, route, clock, mark, timeout))[0]
+
+
+async def resolve_all(
+    host: str, route: Route, clock: Clock, mark: Mark, timeout: float
+) -> tuple[Address, ...]:
+    """All addresses of the asked family, in the resolver's order. A literal passes through in no time.
 
     `Failed`: `dns` with NXDOMAIN, NODATA (also: the name has no address of the asked family) or EAI_AGAIN;
     `timeout` if the resolver doesn't answer; `config` for a literal of the other family.
@@ -35,20 +45,23 @@ async def resolve(host: str, route: Route, clock: Clock, mark: Mark, timeout: fl
     spelled = literal(host, route)
     if spelled is not None:
         mark("resolved", t=start)
-        return spelled
+        return (spelled,)
     wanted = {"4": socket.AF_INET, "6": socket.AF_INET6}.get(family, socket.AF_UNSPEC)
 
-    def ask() -> tuple[str, int, int, float]:
+    def ask() -> tuple[list[_Found], float]:
         found = socket.getaddrinfo(host, None, family=wanted, type=socket.SOCK_STREAM)
         ended = clock.monotonic()
-        for af, _, _, _, sockaddr in found:
-            if af in (socket.AF_INET, socket.AF_INET6):
-                scope = int(sockaddr[3]) if len(sockaddr) == 4 else 0
-                return str(sockaddr[0]).partition("%")[0], af, scope, ended
-        raise socket.gaierror(socket.EAI_NODATA, "no address of an internet family")
+        usable: list[_Found] = [
+            (str(at[0]).partition("%")[0], af, int(at[3]) if len(at) == 4 else 0)
+            for af, _, _, _, at in found
+            if af in (socket.AF_INET, socket.AF_INET6)
+        ]
+        if not usable:
+            raise socket.gaierror(socket.EAI_NODATA, "no address of an internet family")
+        return usable, ended
 
     try:
-        ip, af, scope, ended = await asyncio.wait_for(_abandonable(ask), timeout)
+        usable, ended = await asyncio.wait_for(_abandonable(ask), timeout)
     except TimeoutError:
         raise Failed(
             "timeout", "resolve", TIMER, f"no address for {host} within {timeout:g} s", retryable=True
@@ -60,9 +73,11 @@ async def resolve(host: str, route: Route, clock: Clock, mark: Mark, timeout: fl
         what = f" (IPv{family})" if family != "auto" else ""
         failure.error.message = f"{host}{what}: {failure.error.message}"
         raise failure from None
-    version: Literal["4", "6"] = "4" if af == socket.AF_INET else "6"
     mark("resolved", t=ended)
-    return Address(ip, version, host, ended - start, scope)
+    return tuple(
+        Address(ip, "4" if af == socket.AF_INET else "6", host, ended - start, scope)
+        for ip, af, scope in usable
+    )
 
 
 def literal(host: str, route: Route) -> Address | None:
@@ -100,14 +115,14 @@ def literal(host: str, route: Route) -> Address | None:
 
 
 def _abandonable(
-    ask: Callable[[], tuple[str, int, int, float]],
-) -> asyncio.Future[tuple[str, int, int, float]]:
+    ask: Callable[[], tuple[list[_Found], float]],
+) -> asyncio.Future[tuple[list[_Found], float]]:
     """Runs a blocking call in a daemon thread, so that one that never returns holds up neither the loop's end
     nor the process's, as a thread of the default executor would."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[tuple[str, int, int, float]] = loop.create_future()
+    future: asyncio.Future[tuple[list[_Found], float]] = loop.create_future()
 
-    def deliver(result: tuple[str, int, int, float] | None, error: BaseException | None) -> None:
+    def deliver(result: tuple[list[_Found], float] | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is not None:

@@ -250,6 +250,7 @@ class Fanout:
             return
         job.secured = self._now()
         job.tls_seconds += job.secured
+        job.tls_version = sock.version()
         job.chain = tuple(sent_chain(sock))
         if job.response is None:
             self._end(job, job.secured)

@@ -49,6 +49,7 @@ class Job:
     syn_retransmits: int | None = None
     secured: float | None = None
     tls_seconds: float | None = None
+    tls_version: str | None = None
     chain: tuple[bytes, ...] = ()
     sent: float | None = None
     first_byte: float | None = None

@@ -1,11 +1,13 @@
 """An HTTP/1.1 answer taken in as it arrives (RFC 9112), bounded in every direction.
 
-Of the body nothing is kept but its length and whether a text is in it. `Failed` says what is wrong with it.
+Of the body nothing is kept but its length and whether a text is in it, unless `keep` is asked for. `Failed`
+says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ots.model.outcome import Phase
 from ots.netio.errors import classify
@@ -16,7 +18,7 @@ MAX_HEAD = 64 << 10
 
 MAX_FIELDS = 200
 
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r\n")
+_STATUS = re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9]{2})(?: ([^\r\n]*))?\r\n")
 _NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _FIELDS = re.compile(rb"(?:%b:[^\n]*\n)*" % _NAME)
 """All lines of fields; RFC 9112 section 5.2 forbids lines that go on (obs-fold)."""
@@ -31,7 +33,8 @@ _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9_.:-]{1,40})")
 class Response:
     """One answer. `head` says that the request was HEAD; a body above `max_bytes` is a failure.
 
-    `found` tells whether `text` occurred in the body, None where none is looked for.
+    `found` tells whether `text` occurred in the body, None where none is looked for. `content` is the body
+    with `keep`, else None.
     """
 
     __slots__ = (
@@ -48,14 +51,20 @@ class Response:
         "_trailer",
         "body",
         "complete",
+        "content",
         "found",
         "reason",
         "received",
         "status",
+        "version",
     )
 
-    def __init__(self, *, max_bytes: int, text: str | None = None, head: bool = False) -> None:
+    def __init__(
+        self, *, max_bytes: int, text: str | None = None, head: bool = False, keep: bool = False
+    ) -> None:
         self.status = 0
+        self.version = ""
+        self.content: bytearray | None = bytearray() if keep else None
         self.reason = ""
         self.body = 0
         self.received = 0
@@ -72,6 +81,11 @@ class Response:
         self._left = 0
         self._chunk = "size"
         self._trailer = 0
+
+    @property
+    def pairs(self) -> Sequence[tuple[bytes, bytes]]:
+        """The header's fields one by one, as they came."""
+        return _FIELD.findall(self._lines)
 
     def field(self, name: bytes) -> str | None:
         """The value of a field by its name in lower case; several of one name stand with commas between."""
@@ -136,8 +150,9 @@ class Response:
         status = _STATUS.match(head)
         if status is None:
             raise _bad("no valid status line")
-        self.status = int(status[1])
-        self.reason = (status[2] or b"").decode("latin-1").strip()
+        self.version = status[1].decode()
+        self.status = int(status[2])
+        self.reason = (status[3] or b"").decode("latin-1").strip()
         begin = status.end()
         if _FIELDS.fullmatch(head, begin) is None:
             raise _bad("a header field that is none")
@@ -185,6 +200,8 @@ class Response:
     def _content(self, data: bytes) -> None:
         self.body += len(data)
         self._limit(self.body)
+        if self.content is not None:
+            self.content += data
         if self.found is False:
             window = self._tail + data
             self.found = self._needle in window

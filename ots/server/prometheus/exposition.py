@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ots.server.prometheus.registry import ServerMetrics
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-def metrics_page(metrics: ServerMetrics) -> Handler:
-    """The handler of `/metrics`."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return exposed(request, metrics.registry)
-
-    return handle
+async def metrics_page(request: web.Request, metrics: ServerMetrics) -> web.Response:
+    """Answers `/metrics`."""
+    return exposed(request, metrics.registry)
 
 
 def exposed(request: web.Request, figures: Collector) -> web.Response:
