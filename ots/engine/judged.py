@@ -16,7 +16,7 @@ from ots.engine.recorder import AttemptRecorder, series_of
 from ots.engine.verdict import judge, judge_step
 from ots.model.metric import Metric, Series
 from ots.model.outcome import Outcome, Verdict, roll_up_outcomes
-from ots.model.report import Error, ThresholdResult
+from ots.model.report import Attempt, Error, ThresholdResult
 
 _LOGGER = logging.getLogger("ots.engine")
 
@@ -60,14 +60,14 @@ def judged(
             required=step.require_success,
             expect=step.expect,
             thresholds=thresholds,
-            unmeasured=_unmeasured(ended),
+            unmeasured=unmeasured(ended),
         )
     return Judged(outcome, metrics, series, thresholds, verdict, reason, bug)
 
 
-def _unmeasured(ended: Sequence[AttemptRecorder]) -> bool:
+def unmeasured(ended: Sequence[AttemptRecorder] | Sequence[Attempt]) -> bool:
     """Whether a target has invalid attempts only; those that were cancelled were given up, not impossible."""
-    by_target: dict[str, list[AttemptRecorder]] = {}
+    by_target: dict[str, list[AttemptRecorder | Attempt]] = {}
     for recorder in ended:
         by_target.setdefault(recorder.target, []).append(recorder)
     return any(

@@ -37,6 +37,9 @@ RECEIPT = "ots-receipt+jws"
 REPORT = "ots-report+jws"
 """Statement type of the agent's signature on a report: fields of `ReportClaim`."""
 
+REVISION = "ots-revision+jws"
+"""Statement type of the server's word on a revision that it made: fields of `RevisionClaim`."""
+
 AgentStatus = Literal["pending", "active", "suspended", "revoked"]
 
 
@@ -126,6 +129,24 @@ class Receipt(msgspec.Struct, kw_only=True):
     revision: int
     sha256: str
     received_at: str
+    server_id: str
+
+
+class RevisionClaim(msgspec.Struct, kw_only=True):
+    """What the server signs of a revision that a person made: which bytes, over which ones, by whom and why.
+
+    From `parent_sha256` to `parent_sha256` it leads down to the bytes that the agent signed.
+    """
+
+    agent_id: str
+    report_id: str
+    revision: int
+    kind: str
+    sha256: str
+    parent_sha256: str
+    author: str
+    reason: str
+    made_at: str
     server_id: str
 
 

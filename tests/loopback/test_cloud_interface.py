@@ -124,6 +124,7 @@ class Place:
             "putPlace": {"department": self.mark, "name": "taken over"},
             "makeAccount": {"name": "intruder", "grants": [{"role": "admin"}]},
             "changeAccount": {"disabled": True},
+            "reviseReport": {"kind": "note", "reason": "a leak", "note": "not yours"},
             **_BODIES,
         }.get(operation.name)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from datetime import datetime
 
 import msgspec
 from sqlalchemy import select
@@ -17,11 +16,10 @@ from ots.server.api.operation import Access, Answer, Call, Operation, Rate, Raw
 from ots.server.api.problems import Refused
 from ots.server.database.tables import artifact, report_artifact
 from ots.server.identity.caller import AgentCaller
-from ots.server.reports.words import plain, words_of
+from ots.server.reports.facts import facts_of
 from ots.server.reports.writer import Upload
 from ots.signing.keys import key_id, read_public
 from ots.signing.statement import StatementError, sign, verify
-from ots.store.document import targets_of
 
 PACKED, UNPACKED = 1 << 20, 8 << 20
 ARTIFACT = 32 << 20
@@ -150,17 +148,8 @@ def _upload(
             "project_id": caller.project_id,
             "seq": report.seq,
             "revision": report.revision,
-            "run_id": plain(report.run.run_id),
-            "case_id": plain(report.case.id),
-            "case_version": report.case.version,
-            "state": report.run.state,
-            "verdict": report.verdict,
-            "start": _seconds(report.run.start),
-            "duration": report.run.duration,
-            "job": None if report.job.id is None else plain(report.job.id),
+            **facts_of(report),
             "tier": caller.tier,
-            "targets": plain(targets_of(report)),
-            "words": words_of(report),
             "size": len(document),
             "received": received,
         },
@@ -172,13 +161,6 @@ async def _missing(call: Call, artifacts: list[str]) -> list[str]:
         rows = await connection.execute(select(artifact.c.sha256).where(artifact.c.sha256.in_(artifacts)))
         there = set(rows.scalars())
     return [digest for digest in artifacts if digest not in there]
-
-
-def _seconds(stamp: str) -> float:
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        raise Refused("schema-unsupported", "run.start is no RFC 3339 time") from None
 
 
 def _rfc3339(wall: float) -> str:
