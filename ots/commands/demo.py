@@ -42,7 +42,7 @@ def command(**rest: Any) -> int:
             except PeersFailed as error:
                 raise CommandError(str(error), exit_code=exit_codes.INTERNAL) from None
             click.echo(_("test peers: {peers}").format(peers=", ".join(peers.describe())), err=True)
-            cloud = loop.run(_with_cloud(stack))
+            cloud = loop.run(with_cloud(stack))
             with case_errors():
                 plan = prepare("demo", peers.variables())
             result, code = run_to_the_end(plan, options)
@@ -53,7 +53,7 @@ def command(**rest: Any) -> int:
             loop.run(stack.aclose())
 
 
-async def _with_cloud(stack: AsyncExitStack) -> tuple[DemoServer, DemoAgent] | None:
+async def with_cloud(stack: AsyncExitStack) -> tuple[DemoServer, DemoAgent] | None:
     """A cloud server and an agent of it; None where the server's packages are missing."""
     from ots.commands import demo_server
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import re
@@ -11,11 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
-from ots.commands import demo_server
+from ots.commands import demo, demo_server
 from ots.commands.demo_server import ServerFailed
+from tests.cloud_kit import Visitor
 from tests.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
@@ -38,6 +42,61 @@ async def test_the_server_of_the_demo_knows_what_is_there_and_what_is_not(tmp_pa
     assert not psutil.pid_exists(pid)
 
 
+def _said(terminal: int, until: str | None = None) -> str:
+    """What comes from a terminal, up to some words or to its end."""
+    text = b""
+    while until is None or until.encode() not in text:
+        try:
+            text += os.read(terminal, 65_536)
+        except OSError:  # so Linux tells that nobody has the other side open
+            assert until is None, text[-2000:]
+            break
+    return text.decode()
+
+
+async def _log_in(url: str, name: str, password: str) -> int:
+    async with Visitor.at(url) as visitor:
+        return (await visitor.log_in(name, password))[0]
+
+
+def test_at_a_terminal_the_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
+    user = CommandLine(tmp_path)
+    terminal, theirs = os.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ots", "demo", "--max-data", "1 MB"],
+        env=user.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        said = _said(terminal, until="The server runs until Ctrl-C.")
+        address = re.search(r"(http://127\.0\.0\.1:\d+)/reports/1\b", said)
+        entry = re.search(r"Log in there as (\S+) with the password (\S+)", said)
+        assert address is not None and entry is not None, said[-2000:]
+        assert asyncio.run(_log_in(address[1], entry[1], entry[2])) == 200
+        running.send_signal(signal.SIGINT)
+        _said(terminal)
+        assert running.wait(timeout=30) == 3
+    finally:
+        running.kill()
+        os.close(terminal)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        asyncio.run(_log_in(address[1], entry[1], entry[2]))
+
+
+async def test_without_the_servers_packages_there_is_no_cloud_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo_server.installed()
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    async with contextlib.AsyncExitStack() as stack:
+        assert await demo.with_cloud(stack) is None
+    assert "ots-toolkit[server]" in capsys.readouterr().err
+
+
 async def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with pytest.raises(FileExistsError):
@@ -47,13 +106,13 @@ async def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
 
 def test_a_killed_demo_leaves_no_server(tmp_path: Path) -> None:
     user = CommandLine(tmp_path)
-    demo = user.begin("demo", "--json")
+    running = user.begin("demo", "--json")
     deadline = time.monotonic() + 60
-    while not (served := _served_by(demo.pid)):
-        assert time.monotonic() < deadline and demo.poll() is None
+    while not (served := _served_by(running.pid)):
+        assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.05)
-    demo.send_signal(signal.SIGKILL)
-    demo.communicate(timeout=30)
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=30)
     gone, alive = psutil.wait_procs(served, timeout=20)
     assert gone and not alive
 
