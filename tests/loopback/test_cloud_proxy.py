@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,13 @@ http {{
 """
 
 
+def _sample(language: str) -> str:
+    """The guide's block in this language."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", _GUIDE.read_text("utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1]
+
+
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(tmp_path / "server", options=["--proxy", "127.0.0.1"]) as started:
@@ -42,9 +51,7 @@ def proxy(tmp_path: Path, cloud: CloudServer, ca: Authority) -> Iterator[str]:
     """nginx with the guide's own words, but for addresses and files; gives its address."""
     port, folder = free_port(), tmp_path / "nginx"
     folder.mkdir()
-    found = re.search(r"^```nginx\n(.*?)^```$", _GUIDE.read_text("utf-8"), re.M | re.S)
-    assert found is not None
-    server = found[1]
+    server = _sample("nginx")
     for text, meant in (
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("ots.example", "localhost"),
@@ -83,3 +90,19 @@ async def test_behind_nginx_people_come_in_by_a_secure_cookie(
         headers = {**origin, "X-CSRF-Token": csrf, "Cookie": f"ots-session={cookie.value}"}
         async with session.delete(f"{proxy}/api/v1/session", headers=headers) as response:
             assert response.status == 204
+
+
+def test_caddy_understands_the_two_lines(tmp_path: Path) -> None:
+    config = tmp_path / "Caddyfile"
+    config.write_text(_sample("caddy"))
+    done = subprocess.run(
+        [require("caddy"), "adapt", "--config", config, "--adapter", "caddyfile"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    [server] = json.loads(done.stdout)["apps"]["http"]["servers"].values()
+    [route] = server["routes"]
+    assert server["listen"] == [":443"] and route["match"] == [{"host": ["ots.example"]}]
+    assert '"dial": "127.0.0.1:8443"' in json.dumps(route)
