@@ -46,7 +46,8 @@ async def attempt(
         cancelled = True
     if not task.done():
         await _end(task, log)
-    error = _cancelled() if cancelled else _error_of(task, recorders, limit, log)
+    failed_with = _error_of(task, recorders, limit, log)
+    error = _cancelled() if cancelled else failed_with
     for recorder in recorders:
         recorder.end(clock.monotonic() - start, error)
     if cancelled:

@@ -121,14 +121,7 @@ def test_without_a_terminal_the_demo_ends_once_the_report_is_on_the_page(tmp_pat
     user, scratch = CommandLine(tmp_path), tmp_path / "scratch"
     scratch.mkdir()
     # So little data that no transfer lasts: what is shown here is the way of the report.
-    done = subprocess.run(
-        [sys.executable, "-m", "ots", "demo", "--max-data", "1 MB", "--json"],
-        env={**user.environment, "TMPDIR": str(scratch)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    done = user.run("demo", "--max-data", "1 MB", "--json", env={"TMPDIR": str(scratch)}, limit=110)
     report = json.loads(done.stdout)
     assert re.search(r"http://127\.0\.0\.1:\d+/reports/1$", done.stderr, re.M), done.stderr
     assert "Log in there as admin" in done.stderr
