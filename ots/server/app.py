@@ -26,7 +26,7 @@ from ots.server.identity import (
 )
 from ots.server.licences import operations as licences
 from ots.server.licences import wishes
-from ots.server.reports import intake, reading, removing, revising
+from ots.server.reports import comparing, exporting, intake, reading, removing, revising
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
 
@@ -44,6 +44,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *wishes.OPERATIONS,
     *intake.OPERATIONS,
     *reading.OPERATIONS,
+    *comparing.OPERATIONS,
+    *exporting.OPERATIONS,
     *revising.OPERATIONS,
     *removing.OPERATIONS,
 )

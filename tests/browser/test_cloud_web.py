@@ -44,6 +44,13 @@ async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: C
     assert "HZ-117" in await tab.evaluate("document.querySelector('table').innerText")
     await tab.act("document.querySelector('table a').click()")
     assert report.report_id in await tab.evaluate("document.body.innerText")
+    here = await tab.evaluate("location.pathname")
+    await fill(tab, f"{here}/notes", {"note": "<b>router</b> replaced", "reason": "a visit"})
+    assert "a visit" in await tab.evaluate("document.querySelector('table').innerText")
+    await tab.act("document.querySelector('table a[href*=diff]').click()")
+    assert "account admin: <b>router</b> replaced" in await tab.evaluate("document.body.innerText")
+    assert not tab.complaints
+    await tab.open(f"{server.url}{here}", width=1200)
     await tab.open(f"{server.url}{await tab.evaluate('location.pathname')}/document", width=1200)
     assert "Zhejiang Broadband" in await tab.evaluate("document.body.innerText")
     assert not tab.complaints

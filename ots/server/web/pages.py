@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,12 +9,9 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import func, select
 
-from ots.reports.format import View, renderer
-from ots.schema.load_metrics import metrics_of
-from ots.schema.report import ReportError, read_report
+from ots.reports.format import NAMES, renderer
 from ots.server.api.operation import Operation
 from ots.server.api.paging import PageQuery
-from ots.server.api.problems import Refused
 from ots.server.database.tables import agent
 from ots.server.identity import agent_administration, audit_operations, token_administration
 from ots.server.identity.agent_administration import AgentChange, AgentQuery
@@ -25,8 +21,11 @@ from ots.server.licences import operations as licence_operations
 from ots.server.licences import wishes
 from ots.server.licences.operations import NewLicence
 from ots.server.licences.wishes import Decision
-from ots.server.reports import reading
+from ots.server.reports import comparing, reading, revising
+from ots.server.reports.comparing import DiffQuery
 from ots.server.reports.reading import ReportQuery, report_within_reach, revision_of
+from ots.server.reports.rendering import document_of, view_for
+from ots.server.reports.revising import NewRevision
 from ots.server.web.page import Visit, headers
 
 _REPORT_POLICY = (
@@ -39,6 +38,8 @@ _OPERATIONS: dict[str, Operation] = {
         token_administration,
         audit_operations,
         reading,
+        revising,
+        comparing,
         licence_operations,
         wishes,
     )
@@ -97,8 +98,23 @@ async def reports(visit: Visit) -> web.StreamResponse:
 
 async def show_report(visit: Visit) -> web.StreamResponse:
     """One report: its place, its revisions, and the document itself in a frame."""
+    assert visit.person is not None
     found = await visit.call(_OPERATIONS["showReport"])
-    return visit.show("report", report=found)
+    kept = any(each.kept for each in found.revisions)
+    writing = kept and visit.person.may("reports:write")
+    return visit.show("report", report=found, formats=NAMES if kept else (), writing=writing)
+
+
+async def add_note(visit: Visit) -> web.StreamResponse:
+    """A new revision with the note of the form."""
+    await visit.call(_OPERATIONS["reviseReport"], body=visit.filled(NewRevision))
+    return web.HTTPSeeOther(f"/reports/{visit.request.match_info['number']}")
+
+
+async def show_diff(visit: Visit) -> web.StreamResponse:
+    """What changed between two revisions."""
+    found = await visit.call(_OPERATIONS["diffRevisions"], query=visit.query(DiffQuery))
+    return visit.show("diff", number=visit.request.match_info["number"], diff=found)
 
 
 async def show_document(visit: Visit) -> web.StreamResponse:
@@ -108,13 +124,8 @@ async def show_document(visit: Visit) -> web.StreamResponse:
     async with visit.services.database.reading() as connection:
         row = await report_within_reach(connection, visit.person, number)
         found = await revision_of(connection, row, int(visit.request.query.get("revision", row.revision)))
-    if found.body is None:
-        raise Refused("not-found", "retention has taken the bytes of this revision")
-    try:
-        document = read_report(zlib.decompress(found.body))
-    except ReportError as error:
-        raise Refused("schema-unsupported", str(error)) from None
-    shown = renderer("html").render(document, _view_of(document, visit.language))
+    document = document_of(found)
+    shown = renderer("html").render(document, view_for(visit.language, document))
     return web.Response(text=str(shown), content_type="text/html", headers=headers(_REPORT_POLICY))
 
 
@@ -178,21 +189,6 @@ def _actions(visit: Visit, status: str) -> list[str]:
     return [action for action, (before, _) in agent_administration.MOVES.items() if status in before]
 
 
-def _view_of(document: Any, language: str) -> View:
-    from ots.registry import kinds
-
-    known = kinds()
-    probes = [known[kind] for kind in sorted({step.probe for step in document.steps}) if kind in known]
-    return View(
-        definitions={
-            definition.key: definition for probe in probes for definition in metrics_of(probe, "any")
-        },
-        language=language,
-        width=100,
-        colour=False,
-    )
-
-
 PAGES = (
     ("GET", "/", overview),
     ("GET", "/agents", agents),
@@ -200,6 +196,8 @@ PAGES = (
     ("POST", "/agents/{agent_id}", change_agent),
     ("GET", "/reports", reports),
     ("GET", "/reports/{number}", show_report),
+    ("POST", "/reports/{number}/notes", add_note),
+    ("GET", "/reports/{number}/diff", show_diff),
     ("GET", "/reports/{number}/document", show_document),
     ("GET", "/tokens", tokens),
     ("POST", "/tokens", make_token),
