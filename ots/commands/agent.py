@@ -257,6 +257,7 @@ def _show(membership: Membership, *, as_json: bool, unreachable: Refused | None 
         "pending": _("waits for approval"),
         "suspended": _("suspended"),
         "revoked": _("revoked"),
+        "left": _("left"),
     }
     rows = [
         (_("Server"), f"{membership.server_name}   {membership.url}"),
@@ -322,7 +323,7 @@ def _faults() -> Iterator[None]:
 
 
 def _remedy(refused: Refused) -> str | None:
-    if refused.code.startswith("token-"):
+    if refused.code.startswith("token-") or refused.code == "agent-left":
         return _("ask for a new token")
     if refused.code in ("key-in-use", "agent-revoked"):
         return _("a manager can release this machine's id on the server")

@@ -40,7 +40,7 @@ REPORT = "ots-report+jws"
 REVISION = "ots-revision+jws"
 """Statement type of the server's word on a revision that it made: fields of `RevisionClaim`."""
 
-AgentStatus = Literal["pending", "active", "suspended", "revoked"]
+AgentStatus = Literal["pending", "active", "suspended", "revoked", "left"]
 
 
 class Enrol(msgspec.Struct, kw_only=True):

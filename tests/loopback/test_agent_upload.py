@@ -150,15 +150,19 @@ def test_a_server_that_is_away_costs_a_run_nothing(
 
 
 def test_leaving(ots: CommandLine, server: CloudServer, token: str) -> None:
-    """An agent that has left sends nothing, and says so to whoever asks it to."""
+    """An agent that has left sends nothing and says so to whoever asks; a fresh token brings it back."""
     enrol(ots, server, token)
     assert ots.json("agent", "leave")["not_sent"] == 0
     measure(ots, server)
     assert ots.reports()[0]["upload"] == "none"
     assert ots.run("report", "upload").returncode == 2
-    again = ots.run("agent", "enroll", server.url, "--token-from", "env:TOKEN", env={"TOKEN": token})
-    assert again.returncode == 1 and "agent-revoked" in again.stderr
+    wrong = {"TOKEN": "ots-enrol-aaaaaaaa-" + "b" * 32}
+    again = ots.run("agent", "enroll", server.url, "--token-from", "env:TOKEN", env=wrong)
+    assert again.returncode == 1 and "token-unknown" in again.stderr
     assert not (ots.folder / "data" / "server.json").exists()
+    assert enrol(ots, server, token)["status"] == "active"
+    measure(ots, server)
+    assert ots.reports()[0]["upload"] == "sent"
 
 
 def test_verify(ots: CommandLine, server: CloudServer, token: str) -> None:

@@ -86,6 +86,10 @@ async def test_an_agent_is_approved_suspended_and_revoked(cloud: CloudServer, ad
             assert answer[0] == status, answer
             uploaded, said = await agent.upload(session, report)
             assert then in (uploaded, said.get("code")), (action, said)
+        # No token brings back an agent that a person revoked.
+        status, answer = await agent.enrol(session, cloud.open_token())
+        assert (status, answer["status"], answer["licence"]) == (200, "revoked", None)
+        assert (await agent.upload(session, report))[1]["code"] == "agent-revoked"
 
 
 async def test_agents_are_listed_in_pages(cloud: CloudServer, admin: Visitor) -> None:

@@ -152,10 +152,37 @@ async def test_whoever_left_is_refused(session: aiohttp.ClientSession, agent: Ha
     assert (await agent.send(session, "DELETE", "/api/v1/agent"))[0] == 204
     # Another process of the server may know the agent as active for a second; its writer looks again.
     status, problem = await agent.upload(session, agent.report())
-    assert (status, problem["code"]) == (403, "agent-revoked")
+    assert (status, problem["code"]) == (403, "agent-left")
 
 
-@pytest.mark.parametrize("token", ["", "ots-enrol-aaaaaaaa-" + "b" * 32, "x" * 5000, "ots-enrol-\x00"])
+async def test_whoever_left_comes_back_with_a_token(
+    cloud: CloudServer, session: aiohttp.ClientSession, agent: HandAgent
+) -> None:
+    kept = agent.report(seq=1)
+    assert (await agent.upload(session, kept))[0] == 201
+    assert (await agent.send(session, "DELETE", "/api/v1/agent"))[0] == 204
+    status, problem = await agent.enrol(session, "ots-enrol-aaaaaaaa-" + "b" * 32)
+    assert (status, problem["code"]) == (403, "token-unknown")
+    thief = HandAgent(cloud.url, agent_id=agent.agent_id)
+    status, problem = await thief.enrol(session, cloud.open_token())
+    assert (status, problem["code"]) == (409, "key-in-use")
+    once = cloud.token("--tier", "default")
+    rush = await asyncio.gather(*(agent.enrol(session, once) for _ in range(4)))
+    assert sorted(status for status, _ in rush) == [200, 200, 200, 201], rush
+    assert all(
+        (answer["status"], answer["tier"], answer["licence"]) == ("active", "default", None)
+        for _, answer in rush
+    )
+    assert (await agent.upload(session, kept))[0] == 200
+    assert (await agent.upload(session, agent.report(seq=2)))[0] == 201
+
+
+async def test_a_token_with_nul(cloud: CloudServer, session: aiohttp.ClientSession) -> None:
+    status, problem = await HandAgent(cloud.url).enrol(session, "ots-enrol-\x00")
+    assert (status, problem["code"]) == (422, "invalid-body")
+
+
+@pytest.mark.parametrize("token", ["", "ots-enrol-aaaaaaaa-" + "b" * 32, "x" * 5000])
 async def test_an_unknown_token(cloud: CloudServer, session: aiohttp.ClientSession, token: str) -> None:
     status, problem = await HandAgent(cloud.url).enrol(session, token)
     assert (status, problem["code"]) == (403, "token-unknown")

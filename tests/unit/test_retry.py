@@ -34,7 +34,8 @@ def test_every_code_of_the_server_has_its_decision() -> None:
         "database-away", "storage-full", "closing", "internal", "rate-limited", "quota-exceeded", "too-slow",
     }  # fmt: skip
     assert found["stop"] >= {
-        "agent-unknown", "agent-pending", "agent-suspended", "agent-revoked", "licence-required",
+        "agent-unknown", "agent-pending", "agent-suspended", "agent-revoked", "agent-left",
+        "licence-required",
         "signature-invalid", "signature-missing", "clock-skew", "not-found",
     }  # fmt: skip
     assert found["park"] >= {

@@ -148,7 +148,7 @@ def alternatives(access: Access) -> tuple[str, ...]:
         states = (
             ()
             if access is Access.AGENT_IN_ANY_STATE
-            else ("agent-pending", "agent-suspended", "agent-revoked")
+            else ("agent-pending", "agent-suspended", "agent-revoked", "agent-left")
         )
         return (*common, *signed, *states)
     if access is Access.PERSON:

@@ -19,6 +19,7 @@ CODES: dict[str, tuple[int, str]] = {
     "agent-pending": (403, "The agent waits for its approval"),
     "agent-suspended": (403, "The agent is suspended"),
     "agent-revoked": (403, "The agent was revoked"),
+    "agent-left": (403, "The agent gave its place up; a token gives it one again"),
     "login-required": (401, "Log in, or send an API token"),
     "login-failed": (401, "Name and password do not fit"),
     "password-must-change": (403, "The one-time password must be changed first"),

@@ -16,7 +16,7 @@ from ots.server.database.tables import agent, department, project
 from ots.server.identity import audit
 from ots.server.licences.issuing import issue
 
-Status = Literal["pending", "active", "suspended", "revoked"]
+Status = Literal["pending", "active", "suspended", "revoked", "left"]
 Action = Literal["approve", "refuse", "suspend", "resume", "revoke"]
 
 MOVES: dict[Action, tuple[tuple[Status, ...], Status]] = {
@@ -24,9 +24,9 @@ MOVES: dict[Action, tuple[tuple[Status, ...], Status]] = {
     "refuse": (("pending",), "revoked"),
     "suspend": (("active",), "suspended"),
     "resume": (("suspended",), "active"),
-    "revoke": (("active", "suspended", "pending"), "revoked"),
+    "revoke": (("active", "suspended", "pending", "left"), "revoked"),
 }
-"""From which states each action leads to which; `revoked` is final."""
+"""From which states each action leads to which; `revoked` is final, one that left comes back by itself."""
 
 
 class AgentView(msgspec.Struct, kw_only=True):

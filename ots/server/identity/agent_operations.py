@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ots.remote import wire
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.problems import Refused
-from ots.server.database.tables import agent, gap
+from ots.server.database.tables import agent, gap, licence
 from ots.server.identity import audit
 
 _COUNTABLE = 1 << 53
@@ -59,13 +59,20 @@ async def put_gap(call: Call) -> Answer:
 
 
 async def leave(call: Call) -> Answer:
-    """The agent gives its place up; its reports stay."""
+    """The agent gives its place up, and the licences of its own with it; its reports stay."""
     now = call.services.wall()
     async with call.services.database.writing() as connection:
-        await connection.execute(
+        done = await connection.execute(
             update(agent)
-            .where(agent.c.agent_id == call.agent.agent_id, agent.c.revoked.is_(None))
-            .values(status="revoked", revoked=now)
+            .where(agent.c.agent_id == call.agent.agent_id, agent.c.status == "active")
+            .values(status="left", revoked=now)
+        )
+        if not done.rowcount:
+            raise Refused("conflict", "the agent has no place any more")
+        await connection.execute(
+            update(licence)
+            .where(licence.c.agent_id == call.agent.agent_id, licence.c.revoked.is_(None))
+            .values(revoked=now)
         )
         await audit.note(
             connection,
@@ -114,7 +121,7 @@ OPERATIONS = (
         access=Access.AGENT,
         rate=Rate.WRITE,
         gives={204: None},
-        problems=("storage-full",),
+        problems=("storage-full", "conflict"),
         handle=leave,
     ),
 )

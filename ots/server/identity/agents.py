@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 _FRESH = 1.0
 _KEPT = 20_000
-_STATES = {"pending": "agent-pending", "suspended": "agent-suspended", "revoked": "agent-revoked"}
+_STATES = {
+    "pending": "agent-pending",
+    "suspended": "agent-suspended",
+    "revoked": "agent-revoked",
+    "left": "agent-left",
+}
 
 
 class KnownAgents:
@@ -83,6 +88,10 @@ async def agent_of_request(services: Services, request: web.Request, *, any_stat
         promised = promised_digest(claim, request.headers)
     except RequestRefused as refused:
         raise Refused(refused.code, str(refused)) from None
+    if known.status != "active":
+        # It may have come back by another process of ours, and would stop for long if it were refused.
+        services.agents.forget(known.agent_id)
+        known = await services.agents.get(known.agent_id) or known
     refuse_state(known.status, any_state=any_state)
     return AgentCaller(
         name=known.name,

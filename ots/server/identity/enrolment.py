@@ -26,17 +26,20 @@ _NAME = 100
 
 
 async def enrol(call: Call) -> Answer:
-    """Binds an agent's id to its key. The same agent with the same key gets the same answer again."""
+    """Binds an agent's id to its key. The same agent with the same key gets the same answer again; one that
+    has left comes back with a token, to the place of that token. A revoked one stays revoked.
+    """
     wish: wire.Enrol = call.body
     _prove_possession(call, wish)
     now = call.services.wall()
     async with call.services.database.writing() as connection:
         known = (
-            await connection.execute(select(agent).where(agent.c.agent_id == wish.agent_id))
+            await connection.execute(select(agent).where(agent.c.agent_id == wish.agent_id).with_for_update())
         ).one_or_none()
-        if known is not None and known.public_key == wish.public_key:
+        returns = known is not None and known.status == "left"
+        if known is not None and known.public_key == wish.public_key and not returns:
             return await _answer(call.services, connection, wish.agent_id)
-        if known is not None:
+        if known is not None and known.public_key != wish.public_key:
             raise Refused("key-in-use", "this id is enrolled with another key; a manager can release it")
         token = await _spend(connection, wish.token, now)
         department_id, project_id = await _place(connection, token, wish)
@@ -53,10 +56,12 @@ async def enrol(call: Call) -> Answer:
             "token_id": token.id,
             "replaces": wish.replaces,
             "enrolled": now,
+            "revoked": None,
             "seen": now,
             "address": call.address,
         }
-        made = (await connection.execute(insert(agent).values(row).returning(agent))).one()
+        placed = update(agent).where(agent.c.agent_id == wish.agent_id) if returns else insert(agent)
+        made = (await connection.execute(placed.values(row).returning(agent))).one()
         if made.status == "active" and made.tier != "default":
             await issue(call.services, connection, tier=made.tier, by=f"token {token.id}", agent=made)
         await audit.note(
@@ -64,7 +69,7 @@ async def enrol(call: Call) -> Answer:
             time=now,
             actor=f"agent {wish.agent_id}",
             address=call.address,
-            action="enrol",
+            action="enrol again" if returns else "enrol",
             object=f"agent {wish.agent_id}",
             outcome=str(row["status"]),
             detail={"token": token.id, "name": row["name"], "replaces": wish.replaces},

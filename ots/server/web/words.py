@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ots.i18n import N_
 
-STATUSES = (N_("active"), N_("pending"), N_("suspended"), N_("revoked"))
+STATUSES = (N_("active"), N_("pending"), N_("suspended"), N_("revoked"), N_("left"))
 ACTIONS = (N_("approve"), N_("refuse"), N_("suspend"), N_("resume"), N_("revoke"))
 TIERS = (N_("default"), N_("friendly"), N_("professional"))
 KINDS = (N_("measured"), N_("note"), N_("redaction"), N_("judgement"))
