@@ -46,13 +46,22 @@ async def _api_token(admin: Visitor) -> str:
     return str(made["token"])
 
 
-def _run(argv: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(argv: list[str], env: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs it where it may leave what it remembers."""
     return subprocess.run(
-        argv, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=110, check=False
+        argv,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
 
 
-async def test_made_up_requests_find_no_fault_and_no_undocumented_answer(server: CloudServer) -> None:
+async def test_made_up_requests_find_no_fault_and_no_undocumented_answer(
+    server: CloudServer, tmp_path: Path
+) -> None:
     agent = HandAgent(server.url)
     async with administrator(server) as admin, aiohttp.ClientSession() as session:
         token = await _api_token(admin)
@@ -70,6 +79,7 @@ async def test_made_up_requests_find_no_fault_and_no_undocumented_answer(server:
             "OTS_TEST_AGENT": agent.agent_id,
             "OTS_TEST_KEY": pem,
         },
+        tmp_path,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert re.search(r"Tested: (\d+)", done.stdout)[1] == str(len(OPERATIONS) - 1)  # type: ignore[index]
