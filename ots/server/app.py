@@ -26,6 +26,8 @@ from ots.server.identity import (
 )
 from ots.server.licences import operations as licences
 from ots.server.licences import wishes
+from ots.server.prometheus.exposition import metrics_page
+from ots.server.prometheus.observed import loop_watched, observing
 from ots.server.reports import comparing, exporting, intake, reading, removing, revising
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
@@ -57,9 +59,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(services: Services) -> web.Application:
     """The application; the services' writer runs as long as it does."""
-    app = web.Application(middlewares=[_answer_unknown_paths])
+    app = web.Application(middlewares=[observing(services.metrics), _answer_unknown_paths])
     app[SERVICES] = services
     app.cleanup_ctx.append(_run_writer)
+    app.cleanup_ctx.append(_watch_loop)
     for path, operations in itertools.groupby(
         sorted(OPERATIONS, key=lambda one: one.path), lambda one: one.path
     ):
@@ -69,6 +72,7 @@ def make_app(services: Services) -> web.Application:
     add_pages(app)
     app.router.add_get("/api/v1/openapi.json", _document)
     app.router.add_get("/healthz", _alive)
+    app.router.add_get("/metrics", _metrics)
     app.router.add_get("/readyz", _ready)
     return app
 
@@ -80,6 +84,11 @@ async def _run_writer(app: web.Application) -> AsyncIterator[None]:
     services.closing = True
     await services.reports.close()
     await services.database.close()
+
+
+async def _watch_loop(app: web.Application) -> AsyncIterator[None]:
+    async with loop_watched(app[SERVICES].metrics):
+        yield
 
 
 @web.middleware
@@ -100,6 +109,11 @@ async def _answer_unknown_paths(request: web.Request, handler: _Handler) -> web.
 async def _document(_request: web.Request) -> web.Response:
     """The interface's description, which anybody may read."""
     return web.json_response(openapi(OPERATIONS))
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    """This process's figures, for Prometheus."""
+    return await metrics_page(request, request.app[SERVICES].metrics)
 
 
 async def _alive(_request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from ots.server.database.database import Database
 from ots.server.database.tables import server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
+from ots.server.prometheus.registry import ServerMetrics
 from ots.server.reports.writer import ReportWriter
 from ots.signing.keys import load_or_make, write_public
 
@@ -49,10 +50,7 @@ class Keys:
 
 @dataclass(slots=True)
 class Services:
-    """`wall` is the time in seconds since 1970; `proxies` are the networks whose X-Forwarded-For is believed.
-
-    `counts` are the numbers of answers by operation and status.
-    """
+    """`wall` is the time in seconds since 1970; `proxies` are networks whose X-Forwarded-For is believed."""
 
     database: Database
     keys: Keys
@@ -66,12 +64,20 @@ class Services:
     wall: Callable[[], float] = time.time
     upload_interval: float = 0.0
     closing: bool = False
-    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    metrics: ServerMetrics = field(default_factory=ServerMetrics)
 
     def observe(self, operation: str, status: int, seconds: float) -> None:
-        """Counts an answer."""
-        key = (operation, status)
-        self.counts[key] = self.counts.get(key, 0) + 1
+        """Counts what became of an offered report; requests as such are counted by a middleware."""
+        if operation != "putReport":
+            return
+        if status == 201:
+            self.metrics.report_accepted(seconds)
+        elif status == 200:
+            self.metrics.report_duplicate()
+        elif status == 409:
+            self.metrics.report_conflict()
+        else:
+            self.metrics.report_rejected(f"status-{status}")
 
     def address_of(self, request: web.Request) -> str:
         """The address of who asks. What a proxy says of it counts only if the proxy is one of ours."""

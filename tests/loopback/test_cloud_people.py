@@ -141,3 +141,25 @@ async def test_a_text_with_nul_is_refused(cloud: CloudServer) -> None:
     async with Visitor.at(cloud.url) as stranger:
         status, problem = await stranger.log_in("admin\x00", "x")
     assert (status, problem["code"]) == (422, "invalid-body")
+
+
+async def test_metrics_count_reports_and_requests_by_route(cloud: CloudServer) -> None:
+    agent = HandAgent(cloud.url)
+    async with aiohttp.ClientSession() as session:
+        assert (await agent.enrol(session, cloud.open_token()))[0] == 201
+        before = await _figures(session, cloud)
+        report = agent.report()
+        assert [(await agent.upload(session, report))[0] for _ in range(2)] == [201, 200]
+        after = await _figures(session, cloud)
+    for outcome in ("accepted", "duplicate"):
+        name = f'ots_server_reports_total{{outcome="{outcome}"}}'
+        assert after[name] == before[name] + 1
+    routes = [name for name in after if name.startswith("ots_server_requests_total")]
+    assert routes and not any(agent.agent_id in name for name in routes)
+
+
+async def _figures(session: aiohttp.ClientSession, cloud: CloudServer) -> dict[str, float]:
+    async with session.get(f"{cloud.url}/metrics") as response:
+        assert response.status == 200
+        lines = (await response.text()).splitlines()
+    return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if x[0] != "#")}

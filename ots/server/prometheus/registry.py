@@ -52,7 +52,7 @@ class ServerMetrics:
             self._reports.labels(outcome)
         self._rejected = self._counter("reports_rejected", "Rejected reports, by reason.", ["reason"])
         self._ingest = self._histogram(
-            "ingest_seconds", "Time from a report's last byte to its receipt, after the commit.", _FAST
+            "ingest_seconds", "Time from a report's header to its receipt, after the commit.", _FAST
         )
         self._delivery = self._histogram(
             "delivery_seconds", "Time from the end of a run, by its agent's clock, to the receipt.", _DELIVERY
@@ -84,7 +84,7 @@ class ServerMetrics:
         )
 
     def report_accepted(self, seconds: float, *, since_run: float | None = None) -> None:
-        """A report that is stored, `seconds` after its last byte came and `since_run` after its run."""
+        """A report that is stored, `seconds` after its header came and `since_run` after its run."""
         self._reports.labels("accepted").inc()
         self._ingest.observe(seconds)
         if since_run is not None and since_run >= 0:
@@ -99,7 +99,7 @@ class ServerMetrics:
         self._reports.labels("conflict").inc()
 
     def report_rejected(self, reason: str) -> None:
-        """A report that was not taken; `reason` is the code of the problem that was answered."""
+        """A report that was not taken; `reason` is a word: `status-413`."""
         self._reports.labels("rejected").inc()
         self._rejected.labels(word(reason)).inc()
 
