@@ -1,7 +1,7 @@
 """Whether a long ping of many hosts stays as large as it is: prints memory over time, ends 1 if it grows.
 
 What may grow is bounded: the round trips that a step keeps (50,000) and the bins of its histograms. So the
-figure is compared between the time when the engine's memory of settled requests is full and the end.
+figure is compared between the time when everything that grows by itself has grown and the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 INTERVAL = 0.2
 _EVERY = 2.0
 _FULL = 65_536
-"""Settled requests that the engine remembers."""
+"""Settled requests that the engine remembers, in a ring made at the start; when it has gone round once."""
 _START = 40.0
 """Seconds after which Python, its modules and the bins of usual round trips are there."""
 _ALLOWED = 6e6

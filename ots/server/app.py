@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
@@ -54,6 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
 """Every operation of the interface, in the document's order."""
 
 _HEALTH_PATIENCE = 3.0
+log = logging.getLogger("ots.server")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -112,8 +114,13 @@ async def _document(_request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    """This process's figures, for Prometheus."""
-    return await metrics_page(request, request.app[SERVICES].metrics)
+    """This process's figures, for Prometheus, with what the database knows of agents at this moment."""
+    services = request.app[SERVICES]
+    try:
+        await services.look_at_agents()
+    except DatabaseAway as error:
+        log.warning("the figures of agents are as they were: %s", error)
+    return await metrics_page(request, services.metrics)
 
 
 async def _alive(_request: web.Request) -> web.Response:

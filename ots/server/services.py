@@ -11,12 +11,12 @@ from pathlib import Path
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ots.remote.wire import ServerKeys
 from ots.server.api.rates import RateLimiter
 from ots.server.database.database import Database
-from ots.server.database.tables import server
+from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
 from ots.server.prometheus.registry import ServerMetrics
@@ -78,6 +78,16 @@ class Services:
             self.metrics.report_conflict()
         else:
             self.metrics.report_rejected(f"status-{status}")
+
+    async def look_at_agents(self) -> None:
+        """Brings the figures of agents and of their outboxes up to the moment. Raises DatabaseAway."""
+        async with self.database.reading() as connection:
+            states = (
+                await connection.execute(select(agent.c.status, func.count()).group_by(agent.c.status))
+            ).all()
+            waiting = (await connection.execute(select(agent.c.waiting).where(agent.c.waiting > 0))).scalars()
+            self.metrics.outboxes_are(waiting)
+        self.metrics.agents_are({status: count for status, count in states})
 
     def address_of(self, request: web.Request) -> str:
         """The address of who asks. What a proxy says of it counts only if the proxy is one of ours."""

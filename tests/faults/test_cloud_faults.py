@@ -21,6 +21,7 @@ from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator, clou
 from tests.peers.dovecot import open_folder
 from tests.peers.postgres import Postgres, postgres_server
 from tests.peers.process import running
+from tests.peers.require import cannot
 
 pytestmark = pytest.mark.slow
 _OFTEN = ["--rates", "1000"]
@@ -215,7 +216,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system can't be mounted here")
+        cannot("a small file system can't be mounted here")
     try:
         yield place
     finally:

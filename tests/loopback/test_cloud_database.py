@@ -43,6 +43,8 @@ async def test_migrated_it_is_what_the_tables_say(database: Database) -> None:
 async def test_several_at_once_migrate_once(database: Database) -> None:
     await asyncio.gather(*(bring_up_to_date(database) for _ in range(4)))
     await bring_up_to_date(database)
+    async with database.reading() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar() == 1
 
 
 async def test_a_newer_database_is_left_alone(database: Database) -> None:

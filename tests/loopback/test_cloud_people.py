@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -148,12 +149,17 @@ async def test_metrics_count_reports_and_requests_by_route(cloud: CloudServer) -
     async with aiohttp.ClientSession() as session:
         assert (await agent.enrol(session, cloud.open_token()))[0] == 201
         before = await _figures(session, cloud)
+        info = {"sent": "2026-11-26T00:00:00Z", "version": "0.1.0", "waiting": 7}
+        told = await agent.send(session, "PUT", "/api/v1/agent/info", json.dumps(info).encode())
+        assert told[0] == 204
         report = agent.report()
         assert [(await agent.upload(session, report))[0] for _ in range(2)] == [201, 200]
         after = await _figures(session, cloud)
     for outcome in ("accepted", "duplicate"):
         name = f'ots_server_reports_total{{outcome="{outcome}"}}'
         assert after[name] == before[name] + 1
+    assert after["ots_server_outbox_reports"] == before["ots_server_outbox_reports"] + 7
+    assert after['ots_server_agents{status="active"}'] >= 1
     routes = [name for name in after if name.startswith("ots_server_requests_total")]
     assert routes and not any(agent.agent_id in name for name in routes)
 

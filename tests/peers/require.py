@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import NoReturn
 
 import pytest
 
 from tests.peers import programs
 
-__all__ = ["MISSING", "NOT_APPLICABLE", "all_required", "not_applicable", "require"]
+__all__ = ["MISSING", "NOT_APPLICABLE", "all_required", "cannot", "not_applicable", "require"]
 
 MISSING = "missing: "
 NOT_APPLICABLE = "not applicable: "
@@ -26,6 +27,13 @@ def require(name: str) -> str:
             pytest.fail(f"{MISSING}{reason}", pytrace=False)
         pytest.skip(f"{MISSING}{reason}")
     return programs.find(name)
+
+
+def cannot(reason: str) -> NoReturn:
+    """Ends a test that this machine doesn't let run; where everything must run, it fails."""
+    if all_required():
+        pytest.fail(f"{MISSING}{reason}", pytrace=False)
+    pytest.skip(f"{MISSING}{reason}")
 
 
 def not_applicable(reason: str) -> None:

@@ -42,7 +42,6 @@ CODES: dict[str, tuple[int, str]] = {
     "expands-too-far": (413, "The body unpacks to more than is taken"),
     "unsupported-media": (415, "The body's type or encoding is not taken here"),
     "too-slow": (408, "The body came too slowly"),
-    "header-too-large": (431, "The header is too large"),
     "rate-limited": (429, "Too many requests"),
     "quota-exceeded": (429, "The licence's amount is used up"),
     "storage-full": (507, "The server has no room"),
