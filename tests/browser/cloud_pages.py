@@ -8,12 +8,20 @@ from tests.browser.chromium import Tab
 from tests.cloud_kit import ADMIN_PASSWORD, CloudServer
 
 
-async def fill(tab: Tab, action: str, fields: dict[str, str]) -> None:
-    """Fills in the form with this action and sends it by its first button."""
-    form = f"document.querySelector('form[action=\"{action}\"]')"
+async def fill(tab: Tab, which: str, fields: dict[str, str], *, button: str = "button") -> None:
+    """Fills in the form with this action (`/…`) or id (`#…`) and sends it by its first button, or by the one
+    that `button` selects. Of a box to tick, any value ticks it."""
+    form = f"document.querySelector({json.dumps(which if which[0] == '#' else _with_action(which))})"
     for name, value in fields.items():
-        await tab.evaluate(f"{form}.elements[{json.dumps(name)}].value = {json.dumps(value)}")
-    await tab.act(f"{form}.querySelector('button').click()")
+        field = f"{form}.elements[{json.dumps(name)}]"
+        await tab.evaluate(
+            f"{field}.type === 'checkbox' ? {field}.checked = true : {field}.value = {json.dumps(value)}"
+        )
+    await tab.act(f"{form}.querySelector({json.dumps(button)}).click()")
+
+
+def _with_action(path: str) -> str:
+    return f'form[action="{path}"]'
 
 
 async def log_in(tab: Tab, server: CloudServer) -> None:

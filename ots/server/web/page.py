@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from aiohttp import web
@@ -26,7 +27,7 @@ from ots.server.services import SERVICES, Services
 from ots.server.web.words import STATUSES, TIERS
 
 LANGUAGE_COOKIE = "ots-lang"
-FORM_LIMIT = 16_384
+FORM_LIMIT = 65_536
 _TEMPLATES = Path(__file__).parent / "templates"
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-src 'self'; "
@@ -74,18 +75,14 @@ class Visit:
     def query(self, kind: type[msgspec.Struct]) -> Any:
         """The query as the operation's struct; fields that were left empty don't count. Raises Refused."""
         given = {name: value for name, value in self.request.query.items() if value}
-        try:
-            return msgspec.convert(given, kind, strict=False)
-        except (msgspec.ValidationError, OverflowError) as error:
-            raise Refused("invalid-request", str(error)) from None
+        return _as(given, kind, "invalid-request")
 
-    def filled(self, kind: type[msgspec.Struct]) -> Any:
-        """The form as the operation's struct; fields that were left empty don't count. Raises Refused."""
-        given = {name: value for name, value in self.form.items() if value and name != "csrf"}
-        try:
-            return msgspec.convert(given, kind, strict=False)
-        except (msgspec.ValidationError, OverflowError) as error:
-            raise Refused("invalid-body", str(error)) from None
+    def filled(self, kind: type[msgspec.Struct], *names: str, **more: Any) -> Any:
+        """The form as the operation's struct: its fields of these names (all, where none is named), with
+        `more` in place of some. Fields that were left empty don't count. Raises Refused."""
+        wanted = names or tuple(name for name in self.form if name != "csrf")
+        given = {name: self.form[name] for name in wanted if self.form.get(name)}
+        return _as({**given, **more}, kind, "invalid-body")
 
     def show(self, template: str, *, status: int = 200, **content: Any) -> web.Response:
         """The page of a template."""
@@ -105,6 +102,13 @@ class Visit:
         return web.Response(status=status, text=text, content_type="text/html", headers=headers(_POLICY))
 
 
+def _as(given: Mapping[str, Any], kind: type[msgspec.Struct], code: str) -> Any:
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise Refused(code, str(error)) from None
+
+
 def headers(policy: str) -> dict[str, str]:
     """What every page says to the browser beside its content."""
     return {
@@ -114,6 +118,18 @@ def headers(policy: str) -> dict[str, str]:
         "Cache-Control": "no-store",
         "Cross-Origin-Opener-Policy": "same-origin",
     }
+
+
+def named(*modules: ModuleType) -> dict[str, Operation]:
+    """The operations of these modules by their names."""
+    return {operation.name: operation for module in modules for operation in module.OPERATIONS}
+
+
+def following(visit: Visit, cursor: str | None) -> str | None:
+    """The address of the next page of a list."""
+    if cursor is None:
+        return None
+    return f"{visit.request.path}?{urlencode({**visit.request.query, 'cursor': cursor})}"
 
 
 def page(make: Callable[[Visit], Awaitable[web.StreamResponse]], *, open_door: bool = False) -> Handler:

@@ -1,16 +1,13 @@
-"""The pages behind the door: overview, agents, reports, tokens, audit."""
+"""The pages behind the door: overview, agents, tokens, licences, audit."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 from sqlalchemy import func, select
 
-from ots.reports.format import NAMES, renderer
-from ots.server.api.operation import Operation
 from ots.server.api.paging import PageQuery
 from ots.server.database.tables import agent
 from ots.server.identity import agent_administration, audit_operations, token_administration
@@ -21,30 +18,14 @@ from ots.server.licences import operations as licence_operations
 from ots.server.licences import wishes
 from ots.server.licences.operations import NewLicence
 from ots.server.licences.wishes import Decision
-from ots.server.reports import comparing, reading, revising
-from ots.server.reports.comparing import DiffQuery
-from ots.server.reports.reading import ReportQuery, report_within_reach, revision_of
-from ots.server.reports.rendering import document_of, view_for
-from ots.server.reports.revising import NewRevision
-from ots.server.web.page import Visit, headers
+from ots.server.reports import reading
+from ots.server.reports.reading import ReportQuery
+from ots.server.web.page import Visit, following, named
+from ots.server.web.qr import qr_picture
 
-_REPORT_POLICY = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+_OPERATIONS = named(
+    agent_administration, token_administration, audit_operations, reading, licence_operations, wishes
 )
-_OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
-    for module in (
-        agent_administration,
-        token_administration,
-        audit_operations,
-        reading,
-        revising,
-        comparing,
-        licence_operations,
-        wishes,
-    )
-    for operation in module.OPERATIONS
-}
 _LATEST = 10
 
 
@@ -70,7 +51,7 @@ async def overview(visit: Visit) -> web.StreamResponse:
 async def agents(visit: Visit) -> web.StreamResponse:
     wanted = visit.query(AgentQuery)
     found = await visit.call(_OPERATIONS["listAgents"], query=wanted)
-    return visit.show("agents", page=found, wanted=wanted, following=_following(visit, found.next))
+    return visit.show("agents", page=found, wanted=wanted, following=following(visit, found.next))
 
 
 async def show_agent(visit: Visit) -> web.StreamResponse:
@@ -90,55 +71,18 @@ async def change_agent(visit: Visit) -> web.StreamResponse:
     return web.HTTPSeeOther(f"/agents/{visit.request.match_info['agent_id']}")
 
 
-async def reports(visit: Visit) -> web.StreamResponse:
-    wanted = visit.query(ReportQuery)
-    found = await visit.call(_OPERATIONS["listReports"], query=wanted)
-    return visit.show("reports", page=found, wanted=wanted, following=_following(visit, found.next))
-
-
-async def show_report(visit: Visit) -> web.StreamResponse:
-    """One report: its place, its revisions, and the document itself in a frame."""
-    assert visit.person is not None
-    found = await visit.call(_OPERATIONS["showReport"])
-    kept = any(each.kept for each in found.revisions)
-    writing = kept and visit.person.may("reports:write")
-    return visit.show("report", report=found, formats=NAMES if kept else (), writing=writing)
-
-
-async def add_note(visit: Visit) -> web.StreamResponse:
-    """A new revision with the note of the form."""
-    await visit.call(_OPERATIONS["reviseReport"], body=visit.filled(NewRevision))
-    return web.HTTPSeeOther(f"/reports/{visit.request.match_info['number']}")
-
-
-async def show_diff(visit: Visit) -> web.StreamResponse:
-    """What changed between two revisions."""
-    found = await visit.call(_OPERATIONS["diffRevisions"], query=visit.query(DiffQuery))
-    return visit.show("diff", number=visit.request.match_info["number"], diff=found)
-
-
-async def show_document(visit: Visit) -> web.StreamResponse:
-    """The newest revision that is kept, as the page that the agent itself would write."""
-    assert visit.person is not None
-    number = visit.request.match_info["number"]
-    async with visit.services.database.reading() as connection:
-        row = await report_within_reach(connection, visit.person, number)
-        found = await revision_of(connection, row, int(visit.request.query.get("revision", row.revision)))
-    document = document_of(found)
-    shown = renderer("html").render(document, view_for(visit.language, document))
-    return web.Response(text=str(shown), content_type="text/html", headers=headers(_REPORT_POLICY))
-
-
 async def tokens(visit: Visit) -> web.StreamResponse:
     found = await visit.call(_OPERATIONS["listTokens"], query=visit.query(PageQuery))
-    return visit.show("tokens", page=found, made=None, following=_following(visit, found.next))
+    return visit.show("tokens", page=found, made=None, picture=None, following=following(visit, found.next))
 
 
 async def make_token(visit: Visit) -> web.StreamResponse:
     """Makes a token and shows it, this once."""
     made = await visit.call(_OPERATIONS["makeToken"], body=visit.filled(NewToken))
     found = await visit.call(_OPERATIONS["listTokens"], query=PageQuery())
-    return visit.show("tokens", status=201, page=found, made=made.token, following=None)
+    return visit.show(
+        "tokens", status=201, page=found, made=made.token, picture=qr_picture(made.token), following=None
+    )
 
 
 async def revoke_token(visit: Visit) -> web.StreamResponse:
@@ -151,7 +95,7 @@ async def licences(visit: Visit) -> web.StreamResponse:
     found = await visit.call(_OPERATIONS["listLicences"], query=visit.query(PageQuery))
     asked = await visit.call(_OPERATIONS["listWishes"], query=PageQuery(limit=500))
     undecided = [each for each in asked.items if each.granted is None]
-    return visit.show("licences", page=found, wishes=undecided, following=_following(visit, found.next))
+    return visit.show("licences", page=found, wishes=undecided, following=following(visit, found.next))
 
 
 async def make_licence(visit: Visit) -> web.StreamResponse:
@@ -171,14 +115,7 @@ async def decide_wish(visit: Visit) -> web.StreamResponse:
 
 async def audit(visit: Visit) -> web.StreamResponse:
     found = await visit.call(_OPERATIONS["listAudit"], query=visit.query(AuditQuery))
-    return visit.show("audit", page=found, following=_following(visit, found.next))
-
-
-def _following(visit: Visit, cursor: str | None) -> str | None:
-    """The address of the next page of a list."""
-    if cursor is None:
-        return None
-    return f"{visit.request.path}?{urlencode({**visit.request.query, 'cursor': cursor})}"
+    return visit.show("audit", page=found, following=following(visit, found.next))
 
 
 def _actions(visit: Visit, status: str) -> list[str]:
@@ -194,11 +131,6 @@ PAGES = (
     ("GET", "/agents", agents),
     ("GET", "/agents/{agent_id}", show_agent),
     ("POST", "/agents/{agent_id}", change_agent),
-    ("GET", "/reports", reports),
-    ("GET", "/reports/{number}", show_report),
-    ("POST", "/reports/{number}/notes", add_note),
-    ("GET", "/reports/{number}/diff", show_diff),
-    ("GET", "/reports/{number}/document", show_document),
     ("GET", "/tokens", tokens),
     ("POST", "/tokens", make_token),
     ("POST", "/tokens/{token_id}/revoke", revoke_token),

@@ -10,6 +10,8 @@ from ots.server.api.operation import pattern
 from ots.server.web import doors
 from ots.server.web.page import page
 from ots.server.web.pages import PAGES
+from ots.server.web.people_pages import PEOPLE_PAGES
+from ots.server.web.report_pages import REPORT_PAGES
 
 _STATIC = Path(__file__).parent / "static"
 _DOOR = (
@@ -24,7 +26,7 @@ _DOOR = (
 
 def add_pages(app: web.Application) -> None:
     """Adds every page to the application."""
-    for method, path, make in PAGES:
+    for method, path, make in (*PAGES, *REPORT_PAGES, *PEOPLE_PAGES):
         app.router.add_route(method, pattern(path), page(make))
     for method, path, make, open_door in _DOOR:
         app.router.add_route(method, path, page(make, open_door=open_door))

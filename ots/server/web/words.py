@@ -8,3 +8,11 @@ STATUSES = (N_("active"), N_("pending"), N_("suspended"), N_("revoked"), N_("lef
 ACTIONS = (N_("approve"), N_("refuse"), N_("suspend"), N_("resume"), N_("revoke"))
 TIERS = (N_("default"), N_("friendly"), N_("professional"))
 KINDS = (N_("measured"), N_("note"), N_("redaction"), N_("judgement"))
+ROLES = (
+    N_("viewer"),
+    N_("engineer"),
+    N_("manager"),
+    N_("licence_manager"),
+    N_("auditor"),
+    N_("admin"),
+)
