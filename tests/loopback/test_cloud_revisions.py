@@ -96,6 +96,30 @@ async def test_what_was_redacted_is_neither_in_the_copy_nor_found(kept: Kept) ->
     assert customer.encode() in await kept.document(1)
 
 
+async def test_what_was_redacted_is_for_those_who_may_see_it(kept: Kept, cloud: CloudServer) -> None:
+    assert (await kept.revise("note", note="before"))[0] == 201
+    assert (await kept.revise("redaction", pointers=["/job/notes"]))[0] == 201
+    name = f"engineer-{kept.path.rpartition('/')[2]}"
+    made = (
+        await kept.admin.send("POST", "/api/v1/accounts", {"name": name, "grants": [{"role": "engineer"}]})
+    )[1]
+    async with Visitor.at(cloud.url) as engineer:
+        await engineer.log_in(name, made["password"])
+        password = {"present": made["password"], "new": "long enough for this"}
+        assert (await engineer.send("PUT", "/api/v1/session/password", password))[0] < 300
+        await engineer.log_in(name, password["new"])
+        earlier = [f"{kept.path}/revisions/{n}" for n in (1, 2)]
+        for path in (*earlier, f"{kept.path}/diff", f"{kept.path}/export?format=csv&revision=2"):
+            status, problem = await engineer.get(path)
+            assert (status, problem["code"]) == (403, "forbidden") and "redacted" in problem["detail"], path
+        detail = (await engineer.get(kept.path))[1]
+        assert [each["redacted"] for each in detail["revisions"]] == [True, True, False]
+        assert (await engineer.get(f"{kept.path}/revisions/3"))[0] == 200
+        assert (await engineer.get(f"{kept.path}/revisions/1/proof"))[0] == 200
+    assert b"before" in await kept.document(2)
+    assert (await kept.admin.get(f"{kept.path}/diff"))[0] == 200
+
+
 async def test_another_judgement_is_of_the_same_samples(kept: Kept) -> None:
     step = next(step for step in kept.report.steps if step.outcome == "success" and step.metrics)
     metric = next(metric for metric in step.metrics if isinstance(metric.stats.get("median"), float))

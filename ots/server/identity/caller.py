@@ -19,6 +19,7 @@ ROLES: dict[str, frozenset[str]] = {
     "admin": frozenset(
         {"accounts:read", "accounts:write", "projects:read", "projects:write", "audit:read"}
         | {"agents:read", "agents:write", "reports:read", "reports:write", "reports:delete"}
+        | {"reports:unredacted"}
         | {"tokens:read", "tokens:write", "licences:read", "licences:write"}
     ),
 }

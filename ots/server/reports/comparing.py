@@ -12,7 +12,7 @@ from ots.model.report import Report
 from ots.reports.difference import Difference, compare
 from ots.reports.reading import Reader
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
-from ots.server.reports.reading import report_within_reach, revision_of
+from ots.server.reports.reading import readable_revision, report_within_reach, revision_of
 from ots.server.reports.rendering import document_of, view_for
 from ots.server.reports.structure import Edit, edits
 
@@ -52,8 +52,9 @@ async def diff_revisions(call: Call) -> Answer:
     wish: DiffQuery = call.query
     async with call.services.database.reading() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"])
-        later = await revision_of(connection, row, wish.to or row.revision)
-        earlier = await revision_of(connection, row, wish.since or max(1, later.revision - 1))
+        later = await readable_revision(connection, call.person, row, wish.to or row.revision)
+        since = wish.since or max(1, later.revision - 1)
+        earlier = await readable_revision(connection, call.person, row, since)
     found = await asyncio.to_thread(_edits, earlier, later)
     return Answer(
         200,

@@ -14,7 +14,7 @@ from ots.reports.format import CannotRender, renderer
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate, Raw
 from ots.server.api.problems import Refused
 from ots.server.database.tables import artifact, report_artifact
-from ots.server.reports.reading import report_within_reach, revision_of
+from ots.server.reports.reading import may_see_files, readable_revision, report_within_reach
 from ots.server.reports.rendering import document_of, view_for
 
 FormatName = Literal[
@@ -44,8 +44,9 @@ async def export_report(call: Call) -> Answer:
     wish: ExportQuery = call.query
     async with call.services.database.reading() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"])
-        found = await revision_of(connection, row, wish.revision or row.revision)
-        files = await _files(connection, row) if wish.format in _WITH_FILES else {}
+        found = await readable_revision(connection, call.person, row, wish.revision or row.revision)
+        with_files = wish.format in _WITH_FILES and await may_see_files(connection, call.person, row)
+        files = await _files(connection, row) if with_files else {}
     made = renderer(wish.format).FORMAT
     async with _AT_ONCE:
         data = await asyncio.to_thread(_rendered, found, wish, files)

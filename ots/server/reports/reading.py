@@ -6,7 +6,7 @@ import zlib
 from typing import Annotated, Any
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.model.outcome import Verdict
@@ -19,6 +19,8 @@ from ots.server.database.tables import agent, artifact, department, project, rep
 from ots.server.identity.caller import Person
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
+UNREDACTED = "reports:unredacted"
+"""The scope that reading what a redaction took away needs."""
 
 
 class ReportView(msgspec.Struct, kw_only=True):
@@ -46,7 +48,8 @@ class ReportView(msgspec.Struct, kw_only=True):
 
 
 class RevisionView(msgspec.Struct, kw_only=True):
-    """One revision: who made it, why, over which one, and whether its bytes are still kept."""
+    """One revision: who made it, why, over which one, and whether its bytes are still kept. `redacted`: a
+    later one took something away, so that reading these bytes needs `reports:unredacted`."""
 
     revision: int
     kind: str
@@ -57,6 +60,7 @@ class RevisionView(msgspec.Struct, kw_only=True):
     reason: str | None
     received: str
     kept: bool
+    redacted: bool
 
 
 class ReportDetail(ReportView, kw_only=True):
@@ -117,7 +121,7 @@ async def raw_revision(call: Call) -> Answer:
     """The exact bytes of a revision."""
     async with call.services.database.reading() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"])
-        found = await revision_of(connection, row, int(call.path["revision"]))
+        found = await readable_revision(connection, call.person, row, int(call.path["revision"]))
     if found.body is None:
         raise Refused("not-found", "retention has taken the bytes of this revision; its hash stays")
     headers = {"ETag": f'"{found.sha256}"'}
@@ -151,6 +155,8 @@ async def show_artifact(call: Call) -> Answer:
     digest = call.path["sha256"]
     async with call.services.database.reading() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"])
+        if not await may_see_files(connection, call.person, row):
+            raise Refused("forbidden", f"the report was redacted: its files need {UNREDACTED}")
         found = (
             await connection.execute(
                 select(artifact.c.body)
@@ -236,6 +242,37 @@ async def revision_of(connection: AsyncConnection, row: Any, number: int) -> Any
     return found
 
 
+async def readable_revision(connection: AsyncConnection, person: Person, row: Any, number: int) -> Any:
+    """A revision whose bytes this person may read: those before a redaction need a scope of their own.
+    Raises Refused."""
+    redacted = await _last_redaction(connection, row)
+    if redacted is not None and number < redacted and not _unredacted(person, row):
+        raise Refused("forbidden", f"revision {redacted} redacted it: what was before needs {UNREDACTED}")
+    return await revision_of(connection, row, number)
+
+
+async def may_see_files(connection: AsyncConnection, person: Person, row: Any) -> bool:
+    """Whether the files beside a report are for this person: they are as the agent sent them, unredacted."""
+    return _unredacted(person, row) or await _last_redaction(connection, row) is None
+
+
+def _unredacted(person: Person, row: Any) -> bool:
+    return person.reach(UNREDACTED).covers(row.department_id, row.project_id)
+
+
+async def _last_redaction(connection: AsyncConnection, row: Any) -> int | None:
+    found: int | None = (
+        await connection.execute(
+            select(func.max(revision.c.revision)).where(
+                revision.c.agent_id == row.agent_id,
+                revision.c.report_id == row.report_id,
+                revision.c.kind == "redaction",
+            )
+        )
+    ).scalar()
+    return found
+
+
 async def detail_of(connection: AsyncConnection, row: Any) -> ReportDetail:
     """A report with its revisions."""
     of_report = revision.c.agent_id == row.agent_id, revision.c.report_id == row.report_id
@@ -252,6 +289,7 @@ async def detail_of(connection: AsyncConnection, row: Any) -> ReportDetail:
         .where(report_artifact.c.agent_id == row.agent_id, report_artifact.c.report_id == row.report_id)
         .order_by(report_artifact.c.sha256)
     )
+    last = await _last_redaction(connection, row) or 0
     return ReportDetail(
         **msgspec.structs.asdict(view_of(row)),
         revisions=[
@@ -265,6 +303,7 @@ async def detail_of(connection: AsyncConnection, row: Any) -> ReportDetail:
                 reason=each.reason,
                 received=stamp(each.received),
                 kept=bool(each.kept),
+                redacted=each.revision < last,
             )
             for each in revisions
         ],

@@ -16,7 +16,13 @@ from ots.reports.reading import Reader
 from ots.server.api.problems import Refused
 from ots.server.reports import comparing, reading, removing, revising
 from ots.server.reports.comparing import DiffQuery, PairQuery
-from ots.server.reports.reading import ReportQuery, report_within_reach, revision_of
+from ots.server.reports.reading import (
+    UNREDACTED,
+    ReportQuery,
+    readable_revision,
+    report_within_reach,
+    revision_of,
+)
 from ots.server.reports.rendering import document_of, view_for
 from ots.server.reports.revising import NewRevision
 from ots.server.web.page import Visit, following, headers, named
@@ -51,6 +57,7 @@ async def show_report(visit: Visit) -> web.StreamResponse:
         report=found,
         formats=NAMES if kept else (),
         writing=writing,
+        unredacted=visit.person.may(UNREDACTED),
         thresholds=await _thresholds(visit) if writing else None,
         deleting=kept and visit.person.may("reports:delete"),
     )
@@ -91,7 +98,7 @@ async def show_document(visit: Visit) -> web.StreamResponse:
     wish: DocumentQuery = visit.query(DocumentQuery)
     async with visit.services.database.reading() as connection:
         row = await report_within_reach(connection, visit.person, visit.request.match_info["number"])
-        found = await revision_of(connection, row, wish.revision or row.revision)
+        found = await readable_revision(connection, visit.person, row, wish.revision or row.revision)
     document = document_of(found)
     shown = renderer("html").render(document, view_for(visit.language, document))
     return web.Response(text=str(shown), content_type="text/html", headers=headers(_REPORT_POLICY))
