@@ -8,12 +8,14 @@ from ots.commands.server_peers import peers_command
 from ots.commands.server_probe import probe_command
 from ots.commands.server_run import run_command
 from ots.commands.server_token import token_group
+from ots.commands.server_user import user_group
 from ots.i18n import _
 
 _EXAMPLES = """\b
 Examples:
   ots server run
   ots server token create --department 571 --project HZ-12
+  ots server user password admin
   ots server peers --listen 192.0.2.7:8080 --workers 4
 """
 
@@ -27,5 +29,6 @@ def command() -> None:
 
 command.add_command(run_command)
 command.add_command(token_group)
+command.add_command(user_group)
 command.add_command(peers_command)
 command.add_command(probe_command)

@@ -12,8 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, text
 
 from ots.server.database.database import Database, DatabaseAway, open_database, sqlite_url
+from ots.server.database.form import all_tables
 from ots.server.database.migrate import NewerDatabase, bring_up_to_date
-from ots.server.database.tables import department, metadata
+from ots.server.database.tables import department
 from tests.peers.postgres import Postgres
 
 
@@ -35,7 +36,7 @@ async def test_migrated_it_is_what_the_tables_say(database: Database) -> None:
     await bring_up_to_date(database)
     async with database.reading() as connection:
         found = await connection.run_sync(
-            lambda plain: compare_metadata(MigrationContext.configure(plain), metadata)
+            lambda plain: compare_metadata(MigrationContext.configure(plain), all_tables())
         )
     assert found == []
 

@@ -61,6 +61,28 @@ class Database:
                 async with self._writer.begin() as connection:
                     yield connection
 
+    @contextlib.asynccontextmanager
+    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may rebuild tables. Raises DatabaseAway or DatabaseFull.
+
+        SQLite changes a column by making its table anew, and dropping the old one would take every row with
+        it that refers to it; so keys are not enforced meanwhile, but all of them are checked before the end.
+        """
+        if self.dialect != "sqlite":
+            async with self.writing() as connection:
+                yield connection
+            return
+        assert self._turn is not None
+        async with self._turn:
+            with explained():
+                async with (
+                    self._writer.connect() as connection,
+                    _keys_not_enforced(connection),
+                    connection.begin(),
+                ):
+                    yield connection
+                    await _check_keys(connection)
+
     async def answers(self) -> None:
         """Raises DatabaseAway if it doesn't."""
         async with self.reading() as connection:
@@ -95,6 +117,24 @@ async def one_at_a_time(connection: AsyncConnection) -> None:
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.absolute()}"
+
+
+@contextlib.asynccontextmanager
+async def _keys_not_enforced(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Must stand around the transaction: SQLite takes the word only outside of one."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    await driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        await driver.execute("PRAGMA foreign_keys=ON")
+
+
+async def _check_keys(connection: AsyncConnection) -> None:
+    broken = (await connection.execute(text("PRAGMA foreign_key_check"))).first()
+    if broken is not None:
+        raise RuntimeError(f"a row of {broken[0]} refers to one of {broken[2]} that is not there")
 
 
 def _sqlite(location: Any, begin: str) -> AsyncEngine:

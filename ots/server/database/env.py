@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from ots.server.database.tables import metadata
+from ots.server.database.form import all_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=all_tables(),
     transactional_ddl=False,
     render_as_batch=True,
 )

@@ -19,8 +19,8 @@ class NewerDatabase(Exception):
 
 
 async def bring_up_to_date(database: Database) -> None:
-    """Migrates, or does nothing. Raises NewerDatabase, DatabaseAway, DatabaseFull."""
-    async with database.writing() as connection:
+    """Migrates without losing a row, or does nothing. Raises NewerDatabase, DatabaseAway, DatabaseFull."""
+    async with database.migrating() as connection:
         if database.dialect == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         await connection.run_sync(_upgrade)
