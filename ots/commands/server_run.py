@@ -60,6 +60,14 @@ Examples:
     metavar="FACTOR",
     help=_("Let everybody call so many times as often as usual: many agents behind one address."),
 )
+@click.option(
+    "--patience",
+    type=click.FloatRange(0.1, 600),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=_("Wait so long for a header, for a body or an answer so long and a second for every 8000 bytes."),
+)
 @click.option("--name", default="OTS server", show_default=True, metavar="TEXT", help=_("What it is called."))
 @json_option
 def run_command(
@@ -71,6 +79,7 @@ def run_command(
     processes: int,
     proxy: tuple[str, ...],
     rates: float,
+    patience: float,
     name: str,
     as_json: bool,
 ) -> int:
@@ -95,6 +104,7 @@ def run_command(
     from ots.server.database.database import DatabaseAway, DatabaseFull
     from ots.server.database.migrate import NewerDatabase
     from ots.server.listening import CannotServe, Place
+    from ots.server.patience import Patience
     from ots.server.peers.workers import WorkersFailed
     from ots.server.run import Setup, run
     from ots.signing.keys import UnusableKey
@@ -109,6 +119,7 @@ def run_command(
         key=key,
         proxies=proxies,
         rate_factor=rates,
+        patience=Patience(silence=patience),
     )
 
     def ready(places: list[Place], first: FirstAccount | None) -> None:

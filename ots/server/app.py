@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 
+import msgspec
 from aiohttp import web
 
 from ots.server.api.dispatch import handler_of
@@ -110,7 +112,12 @@ async def _answer_unknown_paths(request: web.Request, handler: _Handler) -> web.
 
 async def _document(_request: web.Request) -> web.Response:
     """The interface's description, which anybody may read."""
-    return web.json_response(openapi(OPERATIONS))
+    return web.Response(body=_description(), content_type="application/json")
+
+
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(openapi(OPERATIONS))
 
 
 async def _metrics(request: web.Request) -> web.Response:

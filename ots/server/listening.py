@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Sequence
@@ -50,6 +52,14 @@ def taken(places: Sequence[Place], listeners: Sequence[socket.socket]) -> list[P
         Place(place.host, listener.getsockname()[1], place.tls)
         for place, listener in zip(places, listeners, strict=True)
     ]
+
+
+def more_descriptors() -> None:
+    """Lets this process have as many connections as the system allows without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def certified(cert: str, key: str | None) -> ssl.SSLContext:

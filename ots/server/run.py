@@ -21,14 +21,16 @@ from aiohttp import web
 from ots.server.app import make_app
 from ots.server.database.database import open_database
 from ots.server.first_start import FirstAccount, default_database, prepare
-from ots.server.listening import Place, bound, certified, taken
+from ots.server.listening import Place, bound, certified, more_descriptors, taken
+from ots.server.patience import Patience, open_door
 from ots.server.peers.workers import Crew
 from ots.server.services import Keys, open_services
 
 log = logging.getLogger("ots.server")
 
-_KEEP_ALIVE = 20.0
 _GRACE = 3.0
+_LINGER = 5.0
+"""Seconds for which the rest of a refused body is read, so that the sender comes to read why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Setup:
     key: str | None = None
     proxies: tuple[str, ...] = ()
     rate_factor: float = 1.0
+    patience: Patience = Patience()
 
     @property
     def url(self) -> str:
@@ -62,6 +65,7 @@ def run(setup: Setup, ready: Callable[[list[Place], FirstAccount | None], None])
         listeners = [stack.enter_context(bound(place)) for place in setup.places]
         context = certified(setup.cert, setup.key) if setup.cert is not None else None
         first = asyncio.run(_prepare(setup))
+        more_descriptors()
         where = taken(setup.places, listeners)
 
         def work(_number: int, alive: int) -> None:
@@ -94,22 +98,32 @@ async def _serve(
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(alive, ended.set)
     services = await open_services(
-        open_database(setup.url), keys, proxies=setup.proxies, rate_factor=setup.rate_factor
+        open_database(setup.url),
+        keys,
+        proxies=setup.proxies,
+        rate_factor=setup.rate_factor,
+        patience=setup.patience,
     )
     runner = web.AppRunner(
         make_app(services),
         access_log=None,
         auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE,
+        keepalive_timeout=setup.patience.silence,
+        lingering_time=min(_LINGER, setup.patience.silence),
         shutdown_timeout=_GRACE,
         handler_cancellation=False,
     )
     await runner.setup()
+    assert runner.server is not None
+    doors: list[asyncio.Server] = []
     try:
         for listener, place in listeners:
-            await web.SockSite(runner, listener, ssl_context=context if place.tls else None).start()
+            tls = context if place.tls else None
+            doors.append(await open_door(runner.server, listener, tls, setup.patience))
         await ended.wait()
     finally:
         loop.remove_reader(alive)
         services.closing = True
+        for door in doors:
+            door.close()
         await runner.cleanup()

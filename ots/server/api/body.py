@@ -10,13 +10,10 @@ from aiohttp import web
 from aiohttp.client_exceptions import ClientPayloadError
 
 from ots.server.api.problems import Refused
-
-_PATIENCE = 15.0
-_SLOWEST = 8_000
-"""Bytes a second; a body gets _PATIENCE seconds and what it needs at this rate."""
+from ots.server.patience import Patience
 
 
-async def take_body(request: web.Request, limit: int) -> bytes:
+async def take_body(request: web.Request, limit: int, patience: Patience) -> bytes:
     """The body as it travels. Raises Refused: too-large, too-slow, invalid-request (it broke off)."""
     stated = request.content_length
     if stated is not None and stated > limit:
@@ -26,14 +23,13 @@ async def take_body(request: web.Request, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        left = start + _PATIENCE + size / _SLOWEST - loop.time()
+        left = start + patience.silence + size / patience.slowest - loop.time()
         try:
             async with asyncio.timeout(left):
                 part = await request.content.readany()
         except TimeoutError:
-            raise Refused(
-                "too-slow", f"a body has {_PATIENCE:g} s and a second for {_SLOWEST} bytes"
-            ) from None
+            fair = f"a body has {patience.silence:g} s and a second for {patience.slowest} bytes"
+            raise Refused("too-slow", fair) from None
         except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
             raise Refused("invalid-request", f"the body broke off: {error}") from None
         if not part and request.content.at_eof():

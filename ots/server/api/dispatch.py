@@ -68,7 +68,7 @@ async def _perform(operation: Operation, request: web.Request, request_id: str) 
     elif operation.access is Access.PERSON:
         caller = person = await person_of_request(services, request)
         operation.permit(person)
-    packed = await take_body(request, _limit(operation))
+    packed = await take_body(request, _limit(operation), services.patience)
     if operation.access in (Access.AGENT, Access.AGENT_IN_ANY_STATE):
         check_digest(packed, caller.promised_digest)
     call = Call(

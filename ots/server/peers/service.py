@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import gc
 import os
-import resource
 import signal
 import socket
 import ssl
 from collections.abc import Callable
 
-from ots.server.listening import Place, bound, certified, taken
+from ots.server.listening import Place, bound, certified, more_descriptors, taken
 from ots.server.peers import certificate
 from ots.server.peers.facility import Facility
 from ots.server.peers.guests import Guests
@@ -42,7 +41,7 @@ def run(
         facility = Facility.made(limits, name)
         stack.callback(facility.close)
         guests = Guests(workers)
-        _more_descriptors()
+        more_descriptors()
 
         def work(number: int, alive: int) -> None:
             sockets = [(listener, context if place.tls else None) for listener, place in listeners]
@@ -87,14 +86,6 @@ def _context(places: list[Place], cert: str | None, key: str | None) -> ssl.SSLC
     if cert is None:
         return certificate.server_context(next(place.host for place in places if place.tls))[0]
     return certified(cert, key)
-
-
-def _more_descriptors() -> None:
-    """As many as this system allows without asking anybody."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def default_workers() -> int:

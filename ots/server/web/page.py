@@ -202,7 +202,7 @@ async def _form(request: web.Request, visit: Visit) -> Mapping[str, str]:
         raise Refused("csrf")
     if request.content_type != "application/x-www-form-urlencoded":
         raise Refused("unsupported-media")
-    body = await take_body(request, FORM_LIMIT)
+    body = await take_body(request, FORM_LIMIT, visit.services.patience)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=50)
     except ValueError:
