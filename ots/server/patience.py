@@ -1,7 +1,7 @@
 """How long a client may take: to begin, to send, and to fetch its answers. Who takes longer is cut off.
 
-aiohttp ends connections on which no whole header comes, `take_body` ends bodies that drip, and a `Visitor` does the
-same to TLS handshakes and to clients that do not fetch what they asked for.
+aiohttp ends connections on which no whole header comes, `take_body` ends bodies that drip, `open_door` limits
+TLS handshakes, and a `Visitor` ends connections on which nobody fetches the answers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Patience:
 
     silence: float = 20.0
     slowest: int = 8_000
+
+
+USUAL = Patience()
 
 
 class Visitor(asyncio.Protocol):

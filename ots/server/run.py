@@ -22,7 +22,7 @@ from ots.server.app import make_app
 from ots.server.database.database import open_database
 from ots.server.first_start import FirstAccount, default_database, prepare
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
-from ots.server.patience import Patience, open_door
+from ots.server.patience import USUAL, Patience, open_door
 from ots.server.peers.workers import Crew
 from ots.server.services import Keys, open_services
 
@@ -46,7 +46,7 @@ class Setup:
     key: str | None = None
     proxies: tuple[str, ...] = ()
     rate_factor: float = 1.0
-    patience: Patience = Patience()
+    patience: Patience = USUAL
 
     @property
     def url(self) -> str:

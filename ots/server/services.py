@@ -19,7 +19,7 @@ from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
-from ots.server.patience import Patience
+from ots.server.patience import USUAL, Patience
 from ots.server.prometheus.registry import ServerMetrics
 from ots.server.reports.writer import ReportWriter
 from ots.signing.keys import load_or_make, write_public
@@ -66,7 +66,7 @@ class Services:
     upload_interval: float = 0.0
     closing: bool = False
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
-    patience: Patience = Patience()
+    patience: Patience = USUAL
 
     def observe(self, operation: str, status: int, seconds: float) -> None:
         """Counts what became of an offered report; requests as such are counted by a middleware."""
@@ -120,7 +120,7 @@ async def open_services(
     *,
     proxies: Sequence[str] = (),
     rate_factor: float = 1.0,
-    patience: Patience = Patience(),
+    patience: Patience = USUAL,
 ) -> Services:
     """The services on a database that is up to date."""
     async with database.reading() as connection:
