@@ -76,12 +76,14 @@ async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
             name=wish.name,
             status=enrolled.status,
             receipt_keys=enrolled.keys.receipt,
+            command_keys=enrolled.keys.command,
             ca=wish.ca,
             plain_http=wish.plain_http,
             enrolled_at=rfc3339(time.time()),
         )
         try:
             membership.trusted_receipts()
+            membership.trusted_commands()
         except ValueError as error:
             raise Refused("answer-invalid", f"the server's keys can't be used: {error}") from None
         _take_over(membership, enrolled, client)
@@ -101,6 +103,7 @@ async def refresh(folder: Path, membership: Membership, client: Client) -> None:
     if not set(enrolled.keys.receipt) & set(membership.receipt_keys):
         raise Refused("another-server", "the server signs with other keys than when the agent enrolled",
                       decision="stop")  # fmt: skip
+    _pin_commands(membership, enrolled)
     _take_over(membership, enrolled, client)
     write_licence(folder, None, enrolled.licence)
     write_membership(folder, membership)
@@ -138,6 +141,24 @@ async def leave(folder: Path, client: Client) -> None:
 
 
 _JSON = {"Content-Type": "application/json"}
+
+
+def _pin_commands(membership: Membership, enrolled: wire.Enrolled) -> None:
+    """Pins the key of commands where none is pinned yet: by agents that enrolled before servers had one.
+
+    One that is pinned stays. Raises Refused where the server has only others.
+    """
+    given = enrolled.keys.command
+    if not membership.command_keys:
+        membership.command_keys = given
+        try:
+            membership.trusted_commands()
+        except ValueError as error:
+            raise Refused("answer-invalid", f"the server's keys can't be used: {error}") from None
+    elif given and not set(given) & set(membership.command_keys):
+        raise Refused(
+            "another-server", "the server signs commands with other keys than before", decision="stop"
+        )
 
 
 def _take_over(membership: Membership, enrolled: wire.Enrolled, client: Client) -> None:

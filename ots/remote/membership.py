@@ -47,6 +47,7 @@ class Membership(msgspec.Struct, kw_only=True):
     name: str
     status: wire.AgentStatus
     receipt_keys: list[str]
+    command_keys: list[str] = []
     department: str | None = None
     project: str | None = None
     tier: str = "default"
@@ -58,9 +59,12 @@ class Membership(msgspec.Struct, kw_only=True):
     refreshed_at: str | None = None
 
     def trusted_receipts(self) -> Mapping[str, Ed25519PublicKey]:
-        """The pinned keys by their ids."""
-        keys = [read_public(text) for text in self.receipt_keys]
-        return {key_id(key): key for key in keys}
+        """The pinned keys of receipts by their ids."""
+        return _by_id(self.receipt_keys)
+
+    def trusted_commands(self) -> Mapping[str, Ed25519PublicKey]:
+        """The pinned keys of commands by their ids; none until a server that has one was asked."""
+        return _by_id(self.command_keys)
 
 
 def read_membership(folder: Path) -> Membership | None:
@@ -70,6 +74,7 @@ def read_membership(folder: Path) -> Membership | None:
         with path.open("rb") as file:
             found = msgspec.json.decode(file.read(_MAX_BYTES), type=Membership)
         found.trusted_receipts()
+        found.trusted_commands()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -109,6 +114,11 @@ def forget(folder: Path) -> None:
         (folder / LICENCE_ISSUERS).unlink(missing_ok=True)
     except OSError as error:
         raise MembershipError(f"{folder / FILE} can't be deleted: {error.strerror}", "Delete it.") from None
+
+
+def _by_id(texts: list[str]) -> Mapping[str, Ed25519PublicKey]:
+    keys = [read_public(text) for text in texts]
+    return {key_id(key): key for key in keys}
 
 
 def _write(path: Path, data: bytes) -> None:

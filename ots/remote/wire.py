@@ -62,6 +62,7 @@ class ServerKeys(msgspec.Struct, kw_only=True):
 
     receipt: list[str]
     licence: list[str]
+    command: list[str] = []
 
 
 class Enrolled(msgspec.Struct, kw_only=True):

@@ -15,6 +15,8 @@ from ots.server.api.dispatch import handler_of
 from ots.server.api.document import openapi
 from ots.server.api.operation import Operation, pattern
 from ots.server.api.problems import Refused, problem_response
+from ots.server.assignments import handing_out, runs
+from ots.server.assignments import operations as assignments
 from ots.server.database.database import DatabaseAway
 from ots.server.identity import (
     account_operations,
@@ -47,6 +49,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *audit_operations.OPERATIONS,
     *licences.OPERATIONS,
     *wishes.OPERATIONS,
+    *assignments.OPERATIONS,
+    *handing_out.OPERATIONS,
+    *runs.OPERATIONS,
     *intake.OPERATIONS,
     *reading.OPERATIONS,
     *comparing.OPERATIONS,

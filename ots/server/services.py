@@ -28,6 +28,7 @@ log = logging.getLogger("ots.server")
 
 RECEIPT_KEY = "receipt.key"
 LICENCE_KEY = "licence.key"
+COMMAND_KEY = "command.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,18 @@ class Keys:
 
     receipt: Ed25519PrivateKey
     licence: Ed25519PrivateKey
+    command: Ed25519PrivateKey
 
     @classmethod
     def of(cls, folder: Path) -> Keys:
         """Loads them, makes those that are missing. Raises UnusableKey."""
-        return cls(load_or_make(folder / RECEIPT_KEY), load_or_make(folder / LICENCE_KEY))
+        return cls(*(load_or_make(folder / name) for name in (RECEIPT_KEY, LICENCE_KEY, COMMAND_KEY)))
 
     def public(self) -> ServerKeys:
         return ServerKeys(
             receipt=[write_public(self.receipt.public_key())],
             licence=[write_public(self.licence.public_key())],
+            command=[write_public(self.command.public_key())],
         )
 
 

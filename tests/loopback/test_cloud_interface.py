@@ -109,14 +109,21 @@ class Place:
         reports = (await admin.get(f"/api/v1/reports?agent_id={agent.agent_id}"))[1]["items"]
         licences = (await admin.get("/api/v1/licences?limit=500"))[1]["items"]
         wishes = (await admin.get("/api/v1/licence-requests?limit=500"))[1]["items"]
+        status, assigned = await admin.send("POST", "/api/v1/assignments", self.assignment())
+        assert status == 201, assigned
         mine = next(item for item in licences if item["agent_id"] == agent.agent_id)
         self.objects = {
             "agent_id": agent.agent_id,
             "token_id": next(item["token_id"] for item in tokens if item["note"] == self.mark),
             "report": str(reports[0]["number"]),
             "licence_id": mine["licence_id"],
+            "assignment_id": assigned["assignment_id"],
             "wish": str(next(item["number"] for item in wishes if item["agent_id"] == agent.agent_id)),
         }
+
+    def assignment(self) -> dict[str, Any]:
+        place = {"department": self.mark, "project": f"p-{self.mark}"}
+        return {"name": self.mark, "case": {"name": "broadband"}, "schedule": {"every": "1 h"}, **place}
 
     def path(self, operation: Operation) -> str:
         """The operation's path with this place's object in it."""
@@ -132,6 +139,8 @@ class Place:
             "makeToken": {"department": self.mark, "project": f"p-{self.mark}"},
             "makeLicence": {"tier": "professional", "agent_id": self.objects["agent_id"]},
             "decideWish": {"grant": True},
+            "makeAssignment": self.assignment(),
+            "changeAssignment": {"version": 1, "content": self.assignment()},
             "putPlace": {"department": self.mark, "name": "taken over"},
             "makeAccount": {"name": "intruder", "grants": [{"role": "admin"}]},
             "changeAccount": {"disabled": True},
@@ -194,7 +203,15 @@ async def _hold(person: Visitor, operation: Operation, here: Place, there: Place
 async def _state(admin: Visitor) -> list[str]:
     """Everything that could be changed, a line for each thing."""
     lines = []
-    for path in ("agents", "reports", "licences", "licence-requests", "enrolment-tokens", "departments"):
+    for path in (
+        "agents",
+        "reports",
+        "licences",
+        "licence-requests",
+        "enrolment-tokens",
+        "departments",
+        "assignments",
+    ):
         status, page = await admin.get(f"/api/v1/{path}?limit=500")
         assert status == 200 and page["next"] is None
         lines += [repr(item) for item in page["items"]]

@@ -129,6 +129,7 @@ PATH_PARAMETERS: dict[str, str] = {
     "revision": r"[1-9][0-9]{0,5}",
     "number": r"[1-9][0-9]{0,17}",
     "sha256": r"[0-9a-f]{64}",
+    "assignment_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "token_id": r"[a-z0-9]{8}",
     "licence_id": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
 }

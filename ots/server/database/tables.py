@@ -30,7 +30,7 @@ metadata = MetaData(
     }
 )
 
-_Number = BigInteger().with_variant(Integer, "sqlite")
+Number = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts only INTEGER keys by itself."""
 
 server = Table(
@@ -40,7 +40,7 @@ server = Table(
 department = Table(
     "department",
     metadata,
-    Column("id", _Number, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("number", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
 )
@@ -48,8 +48,8 @@ department = Table(
 project = Table(
     "project",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("department_id", _Number, ForeignKey("department.id"), nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("department_id", Number, ForeignKey("department.id"), nullable=False),
     Column("number", Text, nullable=False),
     Column("name", Text, nullable=False),
     UniqueConstraint("department_id", "number"),
@@ -58,7 +58,7 @@ project = Table(
 account = Table(
     "account",
     metadata,
-    Column("id", _Number, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),
     Column("must_change", Boolean, nullable=False, default=False),
@@ -69,18 +69,18 @@ account = Table(
 role_grant = Table(
     "role_grant",
     metadata,
-    Column("id", _Number, primary_key=True),
-    Column("account_id", _Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("id", Number, primary_key=True),
+    Column("account_id", Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("role", Text, nullable=False),
-    Column("department_id", _Number, ForeignKey("department.id"), nullable=True),
-    Column("project_id", _Number, ForeignKey("project.id"), nullable=True),
+    Column("department_id", Number, ForeignKey("department.id"), nullable=True),
+    Column("project_id", Number, ForeignKey("project.id"), nullable=True),
 )
 
 web_session = Table(
     "web_session",
     metadata,
     Column("id_hash", Text, primary_key=True),
-    Column("account_id", _Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("account_id", Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("created", Double, nullable=False),
     Column("used", Double, nullable=False),
     Column("csrf", Text, nullable=False),
@@ -91,7 +91,7 @@ api_token = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("secret_hash", Text, nullable=False),
-    Column("account_id", _Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("account_id", Number, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("scopes", Text, nullable=False),
     Column("created", Double, nullable=False),
@@ -105,8 +105,8 @@ enrolment_token = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("secret_hash", Text, nullable=False),
-    Column("department_id", _Number, ForeignKey("department.id"), nullable=True),
-    Column("project_id", _Number, ForeignKey("project.id"), nullable=True),
+    Column("department_id", Number, ForeignKey("department.id"), nullable=True),
+    Column("project_id", Number, ForeignKey("project.id"), nullable=True),
     Column("tier", Text, nullable=False),
     Column("max_uses", Integer, nullable=False),
     Column("uses", Integer, nullable=False, default=0),
@@ -125,8 +125,8 @@ agent = Table(
     Column("public_key", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("department_id", _Number, ForeignKey("department.id"), nullable=True),
-    Column("project_id", _Number, ForeignKey("project.id"), nullable=True),
+    Column("department_id", Number, ForeignKey("department.id"), nullable=True),
+    Column("project_id", Number, ForeignKey("project.id"), nullable=True),
     Column("tier", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("fingerprint", Text, nullable=True),
@@ -148,10 +148,10 @@ licence = Table(
     "licence",
     metadata,
     Column("licence_id", Text, primary_key=True),
-    Column("serial", _Number, nullable=False, unique=True),
+    Column("serial", Number, nullable=False, unique=True),
     Column("tier", Text, nullable=False),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), nullable=True, index=True),
-    Column("project_id", _Number, ForeignKey("project.id"), nullable=True, index=True),
+    Column("project_id", Number, ForeignKey("project.id"), nullable=True, index=True),
     Column("text", Text, nullable=False),
     Column("issued", Double, nullable=False),
     Column("issued_by", Text, nullable=False),
@@ -163,7 +163,7 @@ licence = Table(
 licence_request = Table(
     "licence_request",
     metadata,
-    Column("id", _Number, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), nullable=False, index=True),
     Column("tier", Text, nullable=False),
     Column("note", Text, nullable=False),
@@ -176,12 +176,12 @@ licence_request = Table(
 report = Table(
     "report",
     metadata,
-    Column("id", _Number, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), nullable=False),
     Column("report_id", Text, nullable=False),
-    Column("department_id", _Number, ForeignKey("department.id"), nullable=True),
-    Column("project_id", _Number, ForeignKey("project.id"), nullable=True),
-    Column("seq", _Number, nullable=False),
+    Column("department_id", Number, ForeignKey("department.id"), nullable=True),
+    Column("project_id", Number, ForeignKey("project.id"), nullable=True),
+    Column("seq", Number, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("case_id", Text, nullable=False),
@@ -242,9 +242,9 @@ gap = Table(
     metadata,
     Column("agent_id", Text, ForeignKey("agent.agent_id"), primary_key=True),
     Column("gap_id", Text, primary_key=True),
-    Column("first_seq", _Number, nullable=False),
-    Column("last_seq", _Number, nullable=False),
-    Column("count", _Number, nullable=False),
+    Column("first_seq", Number, nullable=False),
+    Column("last_seq", Number, nullable=False),
+    Column("count", Number, nullable=False),
     Column("reason", Text, nullable=False),
     Column("noticed", Text, nullable=False),
     Column("received", Double, nullable=False),
@@ -253,7 +253,7 @@ gap = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", _Number, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("time", Double, nullable=False),
     Column("actor", Text, nullable=False),
     Column("address", Text, nullable=True),
@@ -261,7 +261,7 @@ audit = Table(
     Column("object", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("department_id", _Number, nullable=True),
-    Column("project_id", _Number, nullable=True),
+    Column("department_id", Number, nullable=True),
+    Column("project_id", Number, nullable=True),
     Column("hash", Text, nullable=False),
 )

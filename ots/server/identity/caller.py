@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, Table, and_, false, or_, true
 
 ROLES: dict[str, frozenset[str]] = {
-    "viewer": frozenset({"agents:read", "reports:read"}),
-    "engineer": frozenset({"agents:read", "reports:read", "reports:write"}),
+    "viewer": frozenset({"agents:read", "reports:read", "assignments:read"}),
+    "engineer": frozenset({"agents:read", "reports:read", "reports:write", "assignments:read"}),
     "manager": frozenset(
         {"agents:read", "agents:write", "reports:read", "reports:write", "tokens:read", "tokens:write"}
-        | {"licences:read", "projects:read"}
+        | {"licences:read", "projects:read", "assignments:read", "assignments:write"}
     ),
     "licence_manager": frozenset({"agents:read", "licences:read", "licences:write", "projects:read"}),
     "auditor": frozenset({"audit:read", "agents:read", "projects:read"}),
     "admin": frozenset(
         {"accounts:read", "accounts:write", "projects:read", "projects:write", "audit:read"}
         | {"agents:read", "agents:write", "reports:read", "reports:write", "reports:delete"}
-        | {"reports:unredacted"}
+        | {"reports:unredacted", "assignments:read", "assignments:write"}
         | {"tokens:read", "tokens:write", "licences:read", "licences:write"}
     ),
 }

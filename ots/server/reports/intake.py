@@ -14,6 +14,7 @@ from ots.remote import wire
 from ots.schema.report import ReportError, read_report
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate, Raw
 from ots.server.api.problems import Refused
+from ots.server.assignments.arrivals import arrival_of
 from ots.server.database.tables import artifact, report_artifact
 from ots.server.identity.caller import AgentCaller
 from ots.server.reports.facts import facts_of
@@ -153,6 +154,7 @@ def _upload(
             "size": len(document),
             "received": received,
         },
+        arrival=arrival_of(report),
     )
 
 

@@ -6,7 +6,7 @@ One batch is written at a time, so that it grows with the load, and durability c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.server.api.problems import Refused
+from ots.server.assignments.arrivals import note_arrivals
 from ots.server.database.database import Database
 from ots.server.database.tables import agent, report, report_artifact, revision
 from ots.server.identity.agents import refuse_state
@@ -26,7 +27,8 @@ _BUSY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One revision that an agent sent: its rows, and the receipt that is given if it is new."""
+    """One revision that an agent sent: its rows, and the receipt that is given if it is new. `arrival` says
+    which planned run it is of."""
 
     agent_id: str
     report_id: str
@@ -36,6 +38,7 @@ class Upload:
     revision_row: dict[str, Any]
     report_row: dict[str, Any]
     artifacts: Sequence[str]
+    arrival: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -144,6 +147,7 @@ async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> lis
                 [upload.report_row for upload in ours],
             )
             await _mark_clones(connection, ours)
+            await note_arrivals(connection, ours)
         named = [
             {"agent_id": upload.agent_id, "report_id": upload.report_id, "sha256": digest}
             for upload in ours
