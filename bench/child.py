@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_STARTER = """
+import os, sys
+program = sys.argv[1:]
+_, status, usage = os.wait4(os.posix_spawn(program[0], program, os.environ), 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,6 @@ class Done:
     code: int
     seconds: float
     cpu: float
-    peak_bytes: int
 
 
 def run(
@@ -47,8 +55,16 @@ def run(
         raise RuntimeError(
             f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-500:]}"
         )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return Done(done.stdout, done.stderr, done.returncode, seconds, _used() - before, peak)
+    return Done(done.stdout, done.stderr, done.returncode, seconds, _used() - before)
+
+
+def peak(command: Sequence[str], *, env: Mapping[str, str]) -> int:
+    """Runs a program to its end and returns the most bytes that were resident of it, by the kernel's mark.
+
+    The mark survives exec(2): a process begins with that of whoever started it. So a small one starts it.
+    """
+    done = run([sys.executable, "-ISc", _STARTER, *command], env=env)
+    return int(done.output.splitlines()[-1])
 
 
 def _used() -> float:

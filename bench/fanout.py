@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.child import run
+from bench.child import peak, run
 from bench.contest import OURS, Contender, Contest, Goal, Reading
 from bench.product import Measured, measure
 from tests.peers.process import free_port, running
@@ -188,21 +187,17 @@ def _slip(urls: Sequence[str]) -> Reading:
 
 
 def _peak(urls: Sequence[str]) -> int:
-    """The kernel's high-water mark of one process: that of all children would be any other's."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        process = subprocess.Popen(
+        most = peak(
             [sys.executable, "-m", "ots", "http-check", *urls, "--format", "json", "--output", str(report)],
-            env={**os.environ, "OTS_DATA_DIR": folder},
-            stdout=subprocess.DEVNULL,
+            env={"OTS_DATA_DIR": folder},
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         (step,) = json.loads(report.read_text("utf-8"))["steps"]
     outcomes = [attempt["outcome"] for attempt in step["attempts"]]
     if outcomes.count("success") != len(urls):
         raise RuntimeError(f"{outcomes.count('success')} of {len(urls)} succeeded: {step['error']}")
-    return usage.ru_maxrss * 1024
+    return most
 
 
 def _script(code: str, targets: Sequence[str]) -> Reading:
