@@ -21,6 +21,7 @@ _EXAMPLES = """\b
 Examples:
   ots server run
   ots server run --listen '[::]:443' --cert cert.pem --key key.pem
+  ots server run --keep 90
   OTS_SERVER_DATABASE=postgresql://ots@db.example/ots ots server run --processes 4
 """
 
@@ -68,6 +69,12 @@ Examples:
     metavar="SECONDS",
     help=_("Wait so long for a header, for a body or an answer so long and a second for every 8000 bytes."),
 )
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 36_500, min_open=True),
+    metavar="DAYS",
+    help=_("Keep the contents of reports no longer than this, whatever a licence grants; hashes stay."),
+)
 @click.option("--name", default="OTS server", show_default=True, metavar="TEXT", help=_("What it is called."))
 @json_option
 def run_command(
@@ -80,6 +87,7 @@ def run_command(
     proxy: tuple[str, ...],
     rates: float,
     patience: float,
+    keep: float | None,
     name: str,
     as_json: bool,
 ) -> int:
@@ -120,6 +128,7 @@ def run_command(
         proxies=proxies,
         rate_factor=rates,
         patience=Patience(silence=patience),
+        keep=None if keep is None else keep * 86_400.0,
     )
 
     def ready(places: list[Place], first: FirstAccount | None) -> None:

@@ -34,6 +34,7 @@ from ots.server.licences import wishes
 from ots.server.prometheus.exposition import metrics_page
 from ots.server.prometheus.observed import loop_watched, observing
 from ots.server.reports import comparing, exporting, intake, reading, removing, revising
+from ots.server.reports.retention import Retention
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
 
@@ -72,6 +73,7 @@ def make_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app.cleanup_ctx.append(_run_writer)
     app.cleanup_ctx.append(_watch_loop)
+    app.cleanup_ctx.append(_keep_retention)
     for path, operations in itertools.groupby(
         sorted(OPERATIONS, key=lambda one: one.path), lambda one: one.path
     ):
@@ -98,6 +100,15 @@ async def _run_writer(app: web.Application) -> AsyncIterator[None]:
 async def _watch_loop(app: web.Application) -> AsyncIterator[None]:
     async with loop_watched(app[SERVICES].metrics):
         yield
+
+
+async def _keep_retention(app: web.Application) -> AsyncIterator[None]:
+    services = app[SERVICES]
+    rounds = Retention(services.database, services.wall, services.keep)
+    task = asyncio.create_task(rounds.run(), name="retention")
+    yield
+    task.cancel()
+    await asyncio.wait({task})
 
 
 @web.middleware

@@ -35,7 +35,9 @@ _LINGER = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a server is to run. `database` is a URL, None for SQLite in the folder."""
+    """How a server is to run. `database` is a URL, None for SQLite in the folder; `keep` caps, in
+    seconds, how long the bytes of reports stay.
+    """
 
     folder: Path
     places: Sequence[Place]
@@ -47,6 +49,7 @@ class Setup:
     proxies: tuple[str, ...] = ()
     rate_factor: float = 1.0
     patience: Patience = USUAL
+    keep: float | None = None
 
     @property
     def url(self) -> str:
@@ -103,6 +106,7 @@ async def _serve(
         proxies=setup.proxies,
         rate_factor=setup.rate_factor,
         patience=setup.patience,
+        keep=setup.keep,
     )
     runner = web.AppRunner(
         make_app(services),

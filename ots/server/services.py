@@ -20,9 +20,10 @@ from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
 from ots.server.patience import USUAL, Patience
+from ots.server.licences.grants import Grants
 from ots.server.prometheus.registry import ServerMetrics
 from ots.server.reports.writer import ReportWriter
-from ots.signing.keys import load_or_make, write_public
+from ots.signing.keys import key_id, load_or_make, write_public
 
 log = logging.getLogger("ots.server")
 
@@ -54,7 +55,9 @@ class Keys:
 
 @dataclass(slots=True)
 class Services:
-    """`wall` is the time in seconds since 1970; `proxies` are networks whose X-Forwarded-For is believed."""
+    """`wall` is the time in seconds since 1970; `proxies` are networks whose X-Forwarded-For is believed,
+    `keep` is the most seconds that the bytes of a report stay.
+    """
 
     database: Database
     keys: Keys
@@ -62,11 +65,13 @@ class Services:
     name: str
     agents: KnownAgents
     reports: ReportWriter
+    grants: Grants
     passwords: Passwords
     rates: RateLimiter
     proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     wall: Callable[[], float] = time.time
     upload_interval: float = 0.0
+    keep: float | None = None
     closing: bool = False
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
@@ -124,11 +129,14 @@ async def open_services(
     proxies: Sequence[str] = (),
     rate_factor: float = 1.0,
     patience: Patience = USUAL,
+    keep: float | None = None,
 ) -> Services:
     """The services on a database that is up to date."""
     async with database.reading() as connection:
         rows = (await connection.execute(select(server.c.name, server.c.value))).all()
     facts = {row.name: row.value for row in rows}
+    issuer = keys.licence.public_key()
+    grants = Grants({key_id(issuer): issuer})
     networks = tuple(ipaddress.ip_network(text) for text in proxies)
     return Services(
         database=database,
@@ -136,11 +144,13 @@ async def open_services(
         server_id=facts["id"],
         name=facts["name"],
         agents=KnownAgents(database),
-        reports=ReportWriter(database),
+        reports=ReportWriter(database, grants),
+        grants=grants,
         passwords=Passwords(),
         rates=RateLimiter(rate_factor),
         proxies=networks,
         patience=patience,
+        keep=keep,
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -196,10 +197,19 @@ report = Table(
     Column("words", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("received", Double, nullable=False),
+    Column("keep_until", Double, nullable=True),
+    Column("removed", Double, nullable=True),
     UniqueConstraint("agent_id", "report_id", name="uq_report_name"),
     Index("ix_report_scope", "department_id", "project_id", "id"),
     Index("ix_report_seq", "agent_id", "seq"),
     Index("ix_report_start", "start"),
+    Index(
+        "ix_report_kept",
+        "keep_until",
+        "received",
+        sqlite_where=text("removed IS NULL"),
+        postgresql_where=text("removed IS NULL"),
+    ),
 )
 
 revision = Table(

@@ -16,15 +16,13 @@ from ots.license.issue import (
     sign_licence,
     sign_revocations,
 )
-from ots.license.tiers import DAY, TIERS
+from ots.license.tiers import TIERS
 from ots.server.api.problems import Refused
 from ots.server.database.database import one_at_a_time
 from ots.server.database.tables import agent as table
 from ots.server.database.tables import department, licence, project
+from ots.server.licences.grants import LONGEST_GRACE
 from ots.server.services import Services
-
-_LONGEST_GRACE = 366 * DAY
-"""No licence is honoured longer after its end."""
 
 
 async def issue(
@@ -104,7 +102,7 @@ async def revocations(services: Services, connection: AsyncConnection) -> str:
     rows = (
         await connection.execute(
             select(licence.c.licence_id)
-            .where(licence.c.revoked.is_not(None), licence.c.not_after > services.wall() - _LONGEST_GRACE)
+            .where(licence.c.revoked.is_not(None), licence.c.not_after > services.wall() - LONGEST_GRACE)
             .order_by(licence.c.revoked)
         )
     ).all()

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ots.license.tiers import granted_from
 from ots.model.report import Report
 from ots.remote import wire
 from ots.schema.report import ReportError, read_report
@@ -25,6 +26,7 @@ from ots.signing.statement import StatementError, sign, verify
 PACKED, UNPACKED = 1 << 20, 8 << 20
 ARTIFACT = 32 << 20
 _COUNTABLE = 1 << 53
+_FILES = "upload:artifacts"
 
 
 async def put_report(call: Call) -> Answer:
@@ -74,6 +76,9 @@ async def put_artifact(call: Call) -> Answer:
     if hashlib.sha256(call.body).hexdigest() != digest:
         raise Refused("digest-mismatch", "the file differs from the hash in the path")
     async with call.services.database.writing() as connection:
+        granted = await call.services.grants.of_agents(connection, [caller.agent_id], call.services.wall())
+        if not granted[caller.agent_id].covers(_FILES):
+            raise Refused("licence-required", f"{_FILES} needs the tier {granted_from(_FILES)}")
         named = await connection.execute(
             select(report_artifact.c.sha256)
             .where(report_artifact.c.agent_id == caller.agent_id, report_artifact.c.sha256 == digest)
@@ -160,7 +165,9 @@ def _upload(
 
 async def _missing(call: Call, artifacts: list[str]) -> list[str]:
     async with call.services.database.reading() as connection:
-        rows = await connection.execute(select(artifact.c.sha256).where(artifact.c.sha256.in_(artifacts)))
+        rows = await connection.execute(
+            select(artifact.c.sha256).where(artifact.c.sha256.in_(artifacts)).with_for_update(read=True)
+        )
         there = set(rows.scalars())
     return [digest for digest in artifacts if digest not in there]
 
@@ -187,6 +194,7 @@ OPERATIONS = (
             "schema-unsupported",
             "forbidden",
             "revision-conflict",
+            "quota-exceeded",
             "storage-full",
         ),
         handle=put_report,
@@ -200,7 +208,7 @@ OPERATIONS = (
         rate=Rate.UPLOAD,
         takes=Raw(("application/octet-stream",), ARTIFACT, ARTIFACT),
         gives={201: None, 200: None},
-        problems=("digest-mismatch", "storage-full"),
+        problems=("digest-mismatch", "licence-required", "storage-full"),
         handle=put_artifact,
     ),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
-
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
-from ots.server.database.tables import artifact, report, report_artifact, revision
 from ots.server.identity import audit
+from ots.server.reports.bodies import take_bodies
 from ots.server.reports.reading import report_within_reach
 
 
@@ -17,20 +15,7 @@ async def delete_report(call: Call) -> Answer:
     """
     async with call.services.database.writing() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"], "reports:delete")
-        of_report = revision.c.agent_id == row.agent_id, revision.c.report_id == row.report_id
-        await connection.execute(update(revision).where(*of_report).values(body=None))
-        await connection.execute(
-            update(report).where(report.c.id == row.id).values(words="", targets="", job=None)
-        )
-        named = report_artifact.c.agent_id == row.agent_id, report_artifact.c.report_id == row.report_id
-        files = list((await connection.execute(select(report_artifact.c.sha256).where(*named))).scalars())
-        await connection.execute(delete(report_artifact).where(*named))
-        await connection.execute(
-            delete(artifact).where(
-                artifact.c.sha256.in_(files),
-                artifact.c.sha256.not_in(select(report_artifact.c.sha256)),
-            )
-        )
+        await take_bodies(connection, [row], call.services.wall())
         await audit.note(
             connection,
             time=call.services.wall(),

@@ -14,15 +14,24 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ots.license.grant import Grant
+from ots.license.tiers import DAY
 from ots.server.api.problems import Refused
 from ots.server.assignments.arrivals import note_arrivals
 from ots.server.database.database import Database
 from ots.server.database.tables import agent, report, report_artifact, revision
 from ots.server.identity.agents import refuse_state
+from ots.server.licences.grants import Grants
+from ots.server.reports.quota import quota_of
 
 LARGEST_BATCH = 200
 _WAITING = 2_000
 _BUSY_SECONDS = 2.0
+FOREVER = 1e12
+"""Seconds since 1970: no licence ends the keeping of a report that is kept until then."""
+
+Key = tuple[str, str, int]
+"""Agent, report, revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,11 @@ class Upload:
     arrival: Mapping[str, Any] | None = None
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def received(self) -> float:
+        return float(self.report_row["received"])
+
+    @property
+    def key(self) -> Key:
         return self.agent_id, self.report_id, self.revision
 
 
@@ -56,8 +69,9 @@ class Kept:
 class ReportWriter:
     """Takes uploads from any number of requests. `start` and `close` run its one task."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, grants: Grants) -> None:
         self._database = database
+        self._grants = grants
         self._waiting: list[tuple[Upload, asyncio.Future[Kept]]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -98,7 +112,7 @@ class ReportWriter:
     async def _write(self, batch: Sequence[tuple[Upload, asyncio.Future[Kept]]]) -> None:
         try:
             async with self._database.writing() as connection:
-                results = await _insert(connection, [upload for upload, _ in batch])
+                results = await _insert(connection, self._grants, [upload for upload, _ in batch])
         except Exception as error:  # noqa: BLE001 - goes to everyone who waits for it
             for _, future in batch:
                 if not future.done():
@@ -113,17 +127,27 @@ class ReportWriter:
                 future.set_result(result)
 
 
-async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> list[Kept | Refused]:
+async def _insert(
+    connection: AsyncConnection, grants: Grants, uploads: Sequence[Upload]
+) -> list[Kept | Refused]:
     """Inserts what is not there yet, and reads what stands: that decides, whoever wrote it."""
     states = await _states(connection, {upload.agent_id for upload in uploads})
     refused = {
         agent_id: _refusal(states.get(agent_id)) for agent_id in {upload.agent_id for upload in uploads}
     }
-    allowed = [upload for upload in uploads if refused[upload.agent_id] is None]
-    first: dict[tuple[str, str, int], Upload] = {}
-    for upload in allowed:
-        first.setdefault(upload.key, upload)
-    standing: dict[tuple[str, str, int], tuple[str, str | None]] = {}
+    first: dict[Key, Upload] = {}
+    for upload in uploads:
+        if refused[upload.agent_id] is None:
+            first.setdefault(upload.key, upload)
+    granted = await grants.of_agents(
+        connection,
+        {upload.agent_id for upload in first.values()},
+        max((upload.received for upload in first.values()), default=0.0),
+    )
+    too_many = await _beyond_quota(connection, granted, first)
+    for key in too_many:
+        del first[key]
+    standing: dict[Key, tuple[str, str | None]] = {}
     if first:
         insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
         unique = list(first.values())
@@ -144,7 +168,7 @@ async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> lis
         if ours:
             await connection.execute(
                 insert(report).on_conflict_do_nothing(index_elements=["agent_id", "report_id"]),
-                [upload.report_row for upload in ours],
+                [upload.report_row | _kept_until(upload, granted[upload.agent_id]) for upload in ours],
             )
             await _mark_clones(connection, ours)
             await note_arrivals(connection, ours)
@@ -155,7 +179,42 @@ async def _insert(connection: AsyncConnection, uploads: Sequence[Upload]) -> lis
         ]
         if named:
             await connection.execute(insert(report_artifact).on_conflict_do_nothing(), named)
-    return [_outcome(upload, refused[upload.agent_id], standing.get(upload.key)) for upload in uploads]
+    return [
+        _outcome(upload, refused[upload.agent_id] or too_many.get(upload.key), standing.get(upload.key))
+        for upload in uploads
+    ]
+
+
+async def _beyond_quota(
+    connection: AsyncConnection, granted: Mapping[str, Grant], uploads: Mapping[Key, Upload]
+) -> dict[Key, Refused]:
+    """Which of these uploads are new and more than their agents' licences allow, with what to answer."""
+    now = max((upload.received for upload in uploads.values()), default=0.0)
+    quota = await quota_of(connection, granted, now)
+    limited = [upload for upload in uploads.values() if upload.agent_id in quota.left]
+    if not limited:
+        return {}
+    rows = await connection.execute(
+        select(report.c.agent_id, report.c.report_id).where(
+            report.c.agent_id.in_(quota.left),
+            report.c.report_id.in_({upload.report_id for upload in limited}),
+        )
+    )
+    there = {(row.agent_id, row.report_id) for row in rows}
+    found = {}
+    for upload in limited:
+        if (upload.agent_id, upload.report_id) in there:
+            continue
+        refusal = quota.take(upload.agent_id)
+        if refusal is not None:
+            found[upload.key] = refusal
+    return found
+
+
+def _kept_until(upload: Upload, grant: Grant) -> dict[str, float]:
+    """Until when the licence of this moment has the server keep a report."""
+    days = grant.limit("retention_days")
+    return {"keep_until": FOREVER if days is None else upload.received + days * DAY}
 
 
 async def _mark_clones(connection: AsyncConnection, uploads: Sequence[Upload]) -> None:
