@@ -19,8 +19,8 @@ from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
-from ots.server.patience import USUAL, Patience
 from ots.server.licences.grants import Grants
+from ots.server.patience import USUAL, Patience
 from ots.server.prometheus.registry import ServerMetrics
 from ots.server.reports.writer import ReportWriter
 from ots.signing.keys import key_id, load_or_make, write_public

@@ -63,3 +63,14 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("assignment_fetch", schema=None) as batch_op:
         batch_op.create_index("ix_assignment_fetch_agent_id", ["agent_id"], unique=False)
+
+    with op.batch_alter_table("report", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("keep_until", sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column("removed", sa.Double(), nullable=True))
+        batch_op.create_index(
+            "ix_report_kept",
+            ["keep_until", "received"],
+            unique=False,
+            sqlite_where=sa.text("removed IS NULL"),
+            postgresql_where=sa.text("removed IS NULL"),
+        )
