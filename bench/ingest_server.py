@@ -35,7 +35,7 @@ async def _serve(folder: Path, url: str | None) -> None:
     await prepare(database, "bench", time.time())
     services = await open_services(database, Keys.of(folder), rate_factor=1e6)
     if url == "none":
-        services.reports = NoStore(database)
+        services.reports = NoStore(database, services.grants)
     runner = web.AppRunner(make_app(services), access_log=None, auto_decompress=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -187,7 +187,7 @@ async def test_what_no_receipt_was_given_for_is_never_taken(
     assert await _kept(database, agent) == [True]
 
 
-async def _two_at_once(cloud: CloudServer, database: Database, now: float) -> list[int]:
+async def _two_at_once(cloud: CloudServer, database: Database, now: float) -> tuple[int, int]:
     other = open_database(cloud.database or default_database(cloud.folder))
     try:
         return await asyncio.gather(
