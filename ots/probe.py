@@ -37,6 +37,7 @@ from ots.model.report import Error
 from ots.schema.target import Target, Targets
 
 if TYPE_CHECKING:
+    import ipaddress
     import socket
     import ssl
 
@@ -48,6 +49,7 @@ __all__ = [
     "Exclusive",
     "Failed",
     "Family",
+    "Guard",
     "Lack",
     "Net",
     "NetworkParams",
@@ -231,11 +233,63 @@ class TLSStream:
     facts: Mapping[str, Value | None] = field(default_factory=dict)
 
 
+class Guard(Protocol):
+    """Who says where a run's packets may go, and how many. May be asked from any thread.
+
+    Everything it refuses is a `Failed`, class `permission`, code `POLICY`.
+    """
+
+    def permit(self, address: Address, port: int | None = None) -> None:
+        """Refuses an address; without a port it is about packets that have none, or the port comes later."""
+        ...
+
+    def permit_network(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+        """Refuses to sweep a network."""
+        ...
+
+    def permit_stream(self, address: Address | None, rate: float, packets: int) -> None:
+        """Refuses what is sent at a fixed rate (a second) where nobody can be asked for each packet."""
+        ...
+
+    def permit_by_proxy(self, host: str, port: int) -> None:
+        """Refuses a host that a proxy would look up and call."""
+        ...
+
+    def choose(self, host: str, port: int) -> None:
+        """This machine's own settings name this host and port (its resolver, its proxy): permitted."""
+        ...
+
+    def vouch(self, host: str, others: Sequence[str]) -> None:
+        """A server names others that do its work: they are trusted as it is."""
+        ...
+
+    def room(self, address: Address, packets: int = 1) -> bool:
+        """Books packets; False, and nothing booked, if they have to wait. Refuses what is too much."""
+        ...
+
+    def send(self, address: Address, packets: int = 1) -> None:
+        """Books packets that can't wait."""
+        ...
+
+    def opened(self, sock: socket.socket) -> None:
+        """Counts a connection for as long as it is open."""
+        ...
+
+    def unwatched(self, what: str) -> None:
+        """Refuses what sends by itself, beyond every control."""
+        ...
+
+
 class Net(Protocol):
     """The network as a probe sees it: one address at a time, every phase named, no retry, no happy eyeballs.
 
     Every method marks its trigger points in the attempt and raises `Failed` with the right class and phase.
     """
+
+    @property
+    def guard(self) -> Guard | None:
+        """To be asked by whoever sends without `resolve` and `dial`; None: everything may leave."""
+        ...
 
     async def resolve(self, host: str, route: Route, *, timeout: float) -> Address:
         """The one address to measure. Marks `resolve_start`, `resolved`."""
@@ -260,7 +314,7 @@ class Net(Protocol):
         """
         ...
 
-    def udp(self, address: Address, route: Route) -> socket.socket:
+    def udp(self, address: Address, route: Route, port: int | None = None) -> socket.socket:
         """An unconnected non-blocking UDP socket of the address's family, bound as the route says."""
         ...
 

@@ -44,6 +44,7 @@ async def _by_socket(
         size=params.size,
         timeout=params.timeout,
         clock=ctx.clock,
+        guard=ctx.net.guard,
     )
     try:
         await session.run(record.deliver)
@@ -55,6 +56,9 @@ async def _by_socket(
 
 
 async def _by_program(ctx: Context, hosts: Hosts, params: PingParams, progress: Progress) -> None:
+    if ctx.net.guard is not None:
+        for _target, address in hosts:
+            ctx.net.guard.permit_stream(address, 1 / params.interval, params.requests)
     record = _recorder(ctx, hosts, params, {"4": "system", "6": "system"}, progress)
     run = SystemPing(
         record.destinations,

@@ -178,6 +178,8 @@ async def _find_server(ctx: Context, params: DnsLookupParams) -> Server:
                 remedy=N_("Name one: server: 192.0.2.53"),
             )
         target = _server_target(known[0], params.protocol)
+        if ctx.net.guard is not None:
+            ctx.net.guard.choose(target.host, target.port or _PORTS[params.protocol])
     address = await ctx.net.resolve(target.host, params.route, timeout=params.timeout)
     return Server(
         address,

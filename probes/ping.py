@@ -102,7 +102,7 @@ async def _find(ctx: Context, target: Target, params: PingParams) -> Address | M
     """A host's address or a network's members; None, with its attempt ended, if they can't be had."""
     try:
         if target.network is not None:
-            return _sweepable(target, params)
+            return _sweepable(ctx, target, params)
         address = await ctx.net.resolve(target.host, params.route, timeout=params.resolve_timeout)
         _refuse_groups(address)
     except Failed as failure:
@@ -111,7 +111,7 @@ async def _find(ctx: Context, target: Target, params: PingParams) -> Address | M
     return address
 
 
-def _sweepable(target: Target, params: PingParams) -> Members:
+def _sweepable(ctx: Context, target: Target, params: PingParams) -> Members:
     limit = widest(target, params)
     if limit is not None:
         remedy = None if params.allow_wide else N_("Say allow_wide: true, or give a part of the network.")
@@ -120,6 +120,9 @@ def _sweepable(target: Target, params: PingParams) -> Members:
     family: Family = "4" if target.network.version == 4 else "6"
     if params.family not in ("auto", family):
         raise Failed("config", "config", "FAMILY", f"{target.text} is IPv{family}, asked is {params.family}")
+    if ctx.net.guard is not None:
+        ctx.net.guard.permit_network(target.network)
+        ctx.net.guard.permit_stream(None, params.sweep_rate, addresses(target) * params.sweep_count)
     scope = interface_index(params.interface) if params.interface and target.network.is_link_local else 0
     return Members(target.network, scope)
 

@@ -146,7 +146,7 @@ class Trace(Probe):
                 wires.append(_wire(ctx, address, params))
             _say_how(ctx, wires[0], params)
             record = PathRecord(ctx, address, params.plan)
-            session = PathSession(wires, params.plan, ctx.clock, record.settle)
+            session = PathSession(wires, params.plan, ctx.clock, record.settle, ctx.net.guard)
             try:
                 await session.run()
             finally:
@@ -179,7 +179,7 @@ def _wire(ctx: Context, address: Address, params: TraceParams) -> Wire:
 
 
 def _udp(ctx: Context, address: Address, params: TraceParams) -> Wire:
-    sock = ctx.net.udp(address, params.route)
+    sock = ctx.net.udp(address, params.route, params.port or _DEFAULT_PORT["udp"])
     try:
         _mark(sock, params.dscp)
         return UDPWire(address, sock, params.port or 33434, params.size)
@@ -210,6 +210,8 @@ def _echo(ctx: Context, address: Address, params: TraceParams) -> EchoWire:
 
 
 def _tcp(ctx: Context, address: Address, params: TraceParams) -> Wire:
+    if ctx.net.guard is not None:
+        ctx.net.guard.permit(address, params.port or _DEFAULT_PORT["tcp"])
     opened: list[socket.socket | icmp_socket.ICMPSocket] = []
     try:
         raw = raw_tcp(socket_family(address))
@@ -272,12 +274,12 @@ async def _path_mtu(ctx: Context, wire: Wire, record: PathRecord, params: TraceP
     if wire.protocol != "icmp" and icmp_socket.allowed(wire.destination.family):
         echo = _echo(ctx, wire.destination, params)
         try:
-            found = await find_path_mtu(echo, most, wait, ctx.clock, first)
+            found = await find_path_mtu(echo, most, wait, ctx.clock, first, ctx.net.guard)
         finally:
             echo.close()
         ctx.budget.spend(sent=found.sent, received=found.received)
     if isinstance(wire, EchoWire | UDPWire) and (found is None or found.value is None):
-        found = await find_path_mtu(wire, most, wait, ctx.clock, first)
+        found = await find_path_mtu(wire, most, wait, ctx.clock, first, ctx.net.guard)
         ctx.budget.spend(sent=found.sent, received=found.received)
     if found is None or found.value is None:
         ctx.record(published.PATH_MTU.key, None, reason="loss")

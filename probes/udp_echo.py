@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from ots.netio.udp_echo import wire
 from ots.netio.udp_echo.handshake import Channel, ask_report, close_session, open_session
 from ots.netio.udp_echo.session import EchoRun
 from ots.probe import (
+    Address,
     AttemptData,
     Context,
     Estimate,
@@ -100,13 +102,15 @@ class UDPEcho(Probe):
         (target,) = targets
         address = await ctx.net.resolve(target.host, params.route, timeout=params.resolve_timeout)
         shared = ctx.secret(params.key).encode() if params.key else None
-        with ctx.net.udp(address, params.route) as sock:
+        with ctx.net.udp(address, params.route, target.port or DEFAULT_PORT) as sock:
             _mark(sock, params.dscp)
             try:
                 sock.connect(address.sockaddr(target.port or DEFAULT_PORT))
             except OSError as error:
                 raise classify(error, "connect") from None
             wish = wire.Wish(params.count, params.interval, params.size)
+            if ctx.net.guard is not None:
+                ctx.net.guard.send(address, 2)
             ctx.mark("connect_start")
             channel = await open_session(sock, wish, shared, ctx.clock, params.connect_timeout)
             ctx.mark("connected")
@@ -127,14 +131,19 @@ class UDPEcho(Probe):
                 clocks=channel.clocks.relation,
                 clock_error_seconds=channel.clocks.error,
             )
-            await _measure(ctx, sock, channel, params, params.size + _HEADERS[address.family])
+            await _measure(ctx, sock, channel, address, params, params.size + _HEADERS[address.family])
 
     def summarise(self, attempts: Sequence[AttemptData], params: UDPEchoParams) -> list[Metric]:
         return published.summarise(attempts)
 
 
 async def _measure(
-    ctx: Context, sock: socket.socket, channel: Channel, params: UDPEchoParams, packet_bytes: int
+    ctx: Context,
+    sock: socket.socket,
+    channel: Channel,
+    address: Address,
+    params: UDPEchoParams,
+    packet_bytes: int,
 ) -> None:
     run = EchoRun(
         sock,
@@ -144,6 +153,7 @@ async def _measure(
         timeout=params.timeout,
         size=params.size,
         clock=ctx.clock,
+        room=None if ctx.net.guard is None else partial(ctx.net.guard.room, address),
     )
     record = UDPEchoRecord(ctx, run, channel.clocks, params.count, packet_bytes)
     reports: list[wire.Report] = []

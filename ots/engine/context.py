@@ -15,7 +15,7 @@ from ots.model.metric import Value
 from ots.model.outcome import QualityFlag
 from ots.model.report import Artifact, LogLine
 from ots.netio.net import SystemNet
-from ots.probe import Budget, Failed, Net
+from ots.probe import Budget, Failed, Guard, Net
 from ots.stats.ceiling import Ceilings
 
 T = TypeVar("T")
@@ -68,6 +68,7 @@ class AttemptContext:
         keep: Callable[[str, bytes], str],
         progress: Callable[[float | None, str], None],
         ceilings: Ceilings | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.clock = clock
         self.deadline = deadline
@@ -81,7 +82,7 @@ class AttemptContext:
         self._keep = keep
         self._progress = progress
         self._ceilings = ceilings or Ceilings()
-        self.net: Net = SystemNet(clock, self.mark)
+        self.net: Net = SystemNet(clock, self.mark, guard)
 
     def _recorder(self, target: str | None) -> AttemptRecorder:
         if target is not None:

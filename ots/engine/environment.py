@@ -11,7 +11,7 @@ from ots.clock import Clock, SystemClock
 from ots.engine.budget import DataBudget
 from ots.engine.planner import Plan, PlannedStep
 from ots.model.report import Context, Report, Step
-from ots.probe import Route, Target
+from ots.probe import Guard, Route, Target
 from ots.stats.ceiling import Ceilings
 from ots.stats.circumstances import Passed
 
@@ -97,7 +97,8 @@ class Environment:
 
     `observe(t)` says where the machine is attached; `egress(target, route)` names the interface towards a
     target; `surroundings` looks around during a call; `patience` is how long a step waits for an exclusive
-    link, in seconds.
+    link, in seconds; `guard(kind)` watches over what a kind of probe sends, None over nothing; `start_delay`
+    are seconds before anything is sent.
     """
 
     sink: Sink
@@ -111,3 +112,5 @@ class Environment:
     budget: DataBudget = field(default_factory=DataBudget)
     patience: float = 600.0
     ceilings: Ceilings = field(default_factory=Ceilings)
+    guard: Callable[[str], Guard | None] = lambda _kind: None
+    start_delay: float = 0.0

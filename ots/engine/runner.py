@@ -130,6 +130,8 @@ class Runner:
 
     async def _cycles(self, every: float | None, duration: float | None) -> None:
         clock, number = self._env.clock, 0
+        if self._env.start_delay > 0:
+            await asyncio.sleep(self._env.start_delay)
         try:
             await self._precheck()
             while True:
@@ -328,6 +330,7 @@ class Runner:
             secret=self._env.secret,
             keep=self._env.sink.artifact,
             progress=lambda _fraction, _text: None,
+            guard=self._env.guard(spec.kind.kind),
         )
         await attempt(
             cast(Probe, spec.kind),

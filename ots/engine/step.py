@@ -155,6 +155,7 @@ class StepRun:
             keep=self._env.sink.artifact,
             progress=lambda fraction, text: self._env.watcher.progress(self.planned, fraction, text),
             ceilings=self._env.ceilings,
+            guard=self._env.guard(self.planned.probe.kind),
         )
         try:
             with self._passages.call(targets):

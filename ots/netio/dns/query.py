@@ -54,8 +54,10 @@ async def over_udp(
     timeout: float,
 ) -> Response:
     """Asks by datagram. The stop stamp is the kernel's where it gives one."""
-    sock = net.udp(address, route)
+    sock = net.udp(address, route, port)
     try:
+        if net.guard is not None:
+            net.guard.send(address)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         # Connected, the kernel drops what other hosts send and reports ICMP errors.
         sock.connect(address.sockaddr(port))

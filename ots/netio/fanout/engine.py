@@ -25,7 +25,7 @@ from ots.netio.fanout.job import Job
 from ots.netio.tcpinfo import syn_round_trip
 from ots.netio.tls import handshake_failed, sent_chain
 from ots.netio.worker import Worker
-from ots.probe import Failed, Route
+from ots.probe import Failed, Guard, Route
 
 STARTS = 32
 """Connections begun in one turn, at most."""
@@ -61,8 +61,10 @@ class Fanout:
         route: Route,
         window: int,
         clock: Clock,
+        guard: Guard | None = None,
     ) -> None:
         self.window = window
+        self._guard = guard
         self._jobs = jobs
         self._finished = finished
         self._route = route
@@ -174,6 +176,9 @@ class Fanout:
     def _begin(self, job: Job) -> bool:
         """Opens its connection. False if the system had no descriptor left: it waits until one is free."""
         try:
+            if self._guard is not None:
+                self._guard.permit(job.address, job.port)
+                self._guard.send(job.address)
             sock = open_socket(socket_family(job.address), socket.SOCK_STREAM, self._route)
         except Failed as failure:
             short = failure.error.class_ == "resource"

@@ -101,7 +101,12 @@ class Sweep:
         try:
             window = window_of(concurrency)
             self._fanout = Fanout(
-                self._literal(), self._job_ended, route=route, window=window, clock=ctx.clock
+                self._literal(),
+                self._job_ended,
+                route=route,
+                window=window,
+                clock=ctx.clock,
+                guard=ctx.net.guard,
             )
         except OSError as error:
             raise classify(error, "connect") from None

@@ -213,6 +213,10 @@ class Dialer(aiohttp.BaseConnector):
 
     async def _by_proxy(self, host: str, port: int, secure: bool) -> socket.socket:
         way, proxy = self._way, cast(Proxy, self._way.proxy)
+        if way.net.guard is not None:
+            way.net.guard.permit_by_proxy(host, port)
+            if proxy.source == "environment":
+                way.net.guard.choose(proxy.host, proxy.port)
         try:
             sock = await self._direct(proxy.host, proxy.port)
         except Failed as failure:

@@ -32,7 +32,7 @@ from ots.netio.icmp.sockets import ICMPSocket, Received
 from ots.netio.icmp.stream import Deliver, Due, Event, Extra, Refusal, Settled
 from ots.netio.stamps import Placement
 from ots.netio.worker import Worker
-from ots.probe import Address, Failed
+from ots.probe import Address, Failed, Guard
 
 _BATCH = 16
 """Requests sent in a row before the sockets are read again."""
@@ -94,8 +94,10 @@ class EchoSession:
         size: int,
         timeout: float,
         clock: Clock,
+        guard: Guard | None = None,
     ) -> None:
         self._destinations = destinations
+        self._guard = guard
         self._schedule = iter(schedule)
         self._wires = {family: _Wire(sock, EchoCodec(family, size)) for family, sock in sockets.items()}
         self._timeout = timeout
@@ -169,6 +171,9 @@ class EchoSession:
     def _send(self, due: Due, slipped: bool) -> bool:
         """Sends one request; False if the kernel has no room for it just now."""
         address = self._destinations[due.destination]
+        if self._guard is not None and not self._guard.room(address):
+            time.sleep(_SEND_RETRY)
+            return False
         number = self._number
         before = self._clock.monotonic()
         try:

@@ -11,7 +11,7 @@ from ots.probe import Context
 class _Aside:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self.net = SystemNet(ctx.clock, self.mark)
+        self.net = SystemNet(ctx.clock, self.mark, ctx.net.guard)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ctx, name)

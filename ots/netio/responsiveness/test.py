@@ -102,6 +102,8 @@ class ResponsivenessTest:
 
     async def _loaded(self, direction: Direction, place: Place, progress: tuple[float, float]) -> None:
         params = self._params
+        if self._ctx.net.guard is not None:
+            self._ctx.net.guard.permit(place.address, place.port)
         order = Order(
             direction=direction,
             ip=place.address.ip,

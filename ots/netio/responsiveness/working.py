@@ -96,7 +96,7 @@ class Working:
 
     async def run(self) -> None:
         """`Failed` if the load doesn't come about, stops, or loses all its connections."""
-        self.load.add()
+        self._add()
         await self._begin()
         probing = asyncio.create_task(self._probe())
         try:
@@ -177,7 +177,12 @@ class Working:
         self.saturated = self.saturated or stable(self.goodputs)
         self.stable = self.saturated and stable(self.rpms)
         if not self.saturated and self.load.connections < self._params.max_connections:
-            self.load.add()
+            self._add()
+
+    def _add(self) -> None:
+        if self._ctx.net.guard is not None:
+            self._ctx.net.guard.send(self._place.address)
+        self.load.add()
 
     def responsiveness(self, start: float, end: float) -> float | None:
         """Round trips a minute of a span."""

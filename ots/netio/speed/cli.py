@@ -40,6 +40,8 @@ class CLIService(Service):
         params = self.visit.params
         if params.interface is not None:
             raise Failed("config", "config", "INTERFACE", "speedtest-cli can't be bound to an interface")
+        if self.visit.ctx.net.guard is not None:
+            self.visit.ctx.net.guard.unwatched("speedtest-cli")
         own = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ots.netio.speed.cli_child"),

@@ -117,6 +117,8 @@ class NDT7Service(Service):
         found = _places(reply.document())
         if not found:
             raise Failed("protocol", "request", "NO_SERVER", "the locate service named no server of ndt7")
+        if self.visit.ctx.net.guard is not None:
+            self.visit.ctx.net.guard.vouch(self._base.host or "", [place.host for place in found])
         self._place = await self._first_there(found)
         self.visit.ctx.method(located=self._place.host)
 

@@ -21,6 +21,7 @@ import psutil
 from ots.clock import Clock
 from ots.netio.icmp.session import send_failure
 from ots.netio.trace.wire import Heard, SizedWire, Wire
+from ots.probe import Guard
 
 LEAST = {"4": 68, "6": 1280}
 """The MTU that every link has (RFC 791, RFC 8200)."""
@@ -30,6 +31,7 @@ _TRIES = 3
 _TTL = 64
 _SHORTEST_WAIT = 0.1
 _PACE = 1.1
+_ROOM_RETRY = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,14 @@ class Search:
         self._named = self._hint = hint if self._least <= hint < size else None
 
 
-async def find_path_mtu(wire: SizedWire, most: int, wait: float, clock: Clock, first_number: int) -> PathMTU:
+async def find_path_mtu(
+    wire: SizedWire,
+    most: int,
+    wait: float,
+    clock: Clock,
+    first_number: int,
+    guard: Guard | None = None,
+) -> PathMTU:
     """Searches up to `most` bytes over a wire that forbids fragments from then on.
 
     Nothing is found if not even the smallest packet is answered.
@@ -90,7 +99,7 @@ async def find_path_mtu(wire: SizedWire, most: int, wait: float, clock: Clock, f
     """
     wire.forbid_fragments()
     least = LEAST[wire.destination.family]
-    prober = _Prober(wire, max(wait, _SHORTEST_WAIT), clock, first_number)
+    prober = _Prober(wire, max(wait, _SHORTEST_WAIT), clock, first_number, guard)
     search = Search(least, min(most, _MOST[wire.destination.family]))
     told: dict[int, str] = {}
     silent = False
@@ -125,7 +134,8 @@ def interface_mtu(source: str) -> int | None:
 class _Prober:
     """One packet after the other, each until it is answered or given up."""
 
-    def __init__(self, wire: Wire, wait: float, clock: Clock, number: int) -> None:
+    def __init__(self, wire: Wire, wait: float, clock: Clock, number: int, guard: Guard | None) -> None:
+        self._guard = guard
         self._wire = wire
         self._wait = wait
         self._clock = clock
@@ -152,6 +162,7 @@ class _Prober:
         for _ in range(_TRIES):
             self._number = (self._number + 1) & 0xFFFF
             await asyncio.sleep(max(0.0, self._due - self._clock.monotonic()))
+            await self._room()
             if self._wire.protocol == "udp":
                 self._due = self._clock.monotonic() + _PACE
             try:
@@ -165,6 +176,14 @@ class _Prober:
             if heard is not None:
                 return heard
         return None
+
+    async def _room(self) -> None:
+        """Until the run may send another packet."""
+        guard = self._guard
+        while guard is not None:
+            if guard.room(self._wire.destination):
+                return
+            await asyncio.sleep(_ROOM_RETRY)
 
     async def _answer(self, number: int) -> Heard | None:
         until = self._clock.monotonic() + self._wait

@@ -26,7 +26,7 @@ from ots.clock import Clock
 from ots.netio.icmp.session import send_failure
 from ots.netio.stamps import Placement
 from ots.netio.trace.wire import Heard, Wire
-from ots.probe import Failed
+from ots.probe import Failed, Guard
 
 _SEND_RETRY = 1e-3
 _TOLERANCE = 0.010
@@ -93,9 +93,15 @@ class PathSession:
     """One run over a wire for each flow of the plan; the wires stay the caller's."""
 
     def __init__(
-        self, wires: Sequence[Wire], plan: Plan, clock: Clock, settled: Callable[[Settled], None]
+        self,
+        wires: Sequence[Wire],
+        plan: Plan,
+        clock: Clock,
+        settled: Callable[[Settled], None],
+        guard: Guard | None = None,
     ) -> None:
         self._wires = wires
+        self._guard = guard
         self._plan = plan
         self._clock = clock
         self._tell = settled
@@ -211,6 +217,9 @@ class PathSession:
     async def _send(self, number: int, cycle: int, ttl: int) -> None:
         begun = self._clock.monotonic()
         while True:
+            if self._guard is not None and not self._guard.room(self._wires[0].destination):
+                await asyncio.sleep(_SEND_RETRY)
+                continue
             left = self._clock.monotonic()
             try:
                 size = self._wires[self._plan.flow_of(cycle)].send(number, ttl)

@@ -100,7 +100,9 @@ class EchoRun:
         timeout: float,
         size: int,
         clock: Clock,
+        room: Callable[[], bool] | None = None,
     ) -> None:
+        self._room = room
         self._socket = StampedSocket(sock)
         self._channel = channel
         self._count, self._interval, self._timeout, self._size = count, interval, timeout, size
@@ -180,6 +182,9 @@ class EchoRun:
 
     def _send(self, due: float, behind: float) -> bool:
         """Sends the next request; False if the kernel has no room for it just now."""
+        if self._room is not None and not self._room():
+            time.sleep(_SEND_RETRY)
+            return False
         sequence, channel = self._next, self._channel
         slipped = behind > self._interval / 10
         packet = wire.Echo(sequence).write(wire.Type.ECHO, channel.token, self._filling, channel.key)

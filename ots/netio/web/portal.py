@@ -47,7 +47,7 @@ async def check_204(url: URL, way: Way) -> str:
     Returns why it says nothing (no answer, an error status), empty where it is 204. Its trigger points and
     its time are not the attempt's.
     """
-    silent = replace(way, net=SystemNet(way.clock, _ignore), mark=_ignore, addresses={})
+    silent = replace(way, net=SystemNet(way.clock, _ignore, way.net.guard), mark=_ignore, addresses={})
     client = Client(silent)
     try:
         answer = await client.ask(url, {})

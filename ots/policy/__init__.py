@@ -1,0 +1,1 @@
+"""What an agent may do to others: who asks, for what, against whom, how fast, how much and when. Pure."""
