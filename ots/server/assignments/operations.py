@@ -29,7 +29,7 @@ Number = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 _CASE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_LARGEST = 16_384
+_LARGEST = 4_096
 _MOST = 1_000
 
 
