@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG
 from ots.server.web.qr import qr_picture
 from tests.browser.chromium import Tab, browser
 from tests.browser.cloud_pages import fill, log_in, make_token
@@ -18,7 +20,7 @@ from tests.unit.sample_reports import hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-_PATHS = ("/", "/agents", "/reports", "/licences", "/tokens", "/accounts", "/audit")
+_PATHS = ("/", "/agents", "/reports", "/assignments", "/licences", "/tokens", "/accounts", "/audit")
 
 
 @pytest.fixture
@@ -94,6 +96,31 @@ async def test_a_report_is_redacted_judged_again_compared_and_deleted(tab: Tab, 
     assert await tab.evaluate("location.pathname") == "/reports"
     await tab.open(f"{server.url}/reports/1", width=1200)
     assert await tab.evaluate("document.querySelector('#note')") is None
+    assert not tab.complaints
+
+
+async def test_a_case_is_assigned_and_its_planned_runs_are_seen(tab: Tab, server: CloudServer) -> None:
+    await log_in(tab, server)
+    agent = HandAgent(server.url)
+    async with aiohttp.ClientSession() as session:
+        await agent.enrol(session, server.open_token())
+        await tab.open(f"{server.url}/assignments", width=1200)
+        await fill(tab, "/assignments", {"name": "nightly", "case": "broadband", "schedule": "every: 1 d"})
+        path = await tab.evaluate("location.pathname")
+        body = "document.body.innerText"
+        assert "not fetched yet" in await tab.evaluate(body)
+        assert (await agent.send(session, "GET", "/api/v1/agent/assignments", b""))[0] == 200
+        report = agent.report()
+        planned = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        report.tags = {ASSIGNMENT_TAG: path.rpartition("/")[2], PLANNED_TAG: planned}
+        assert (await agent.upload(session, report))[0] == 201
+    await tab.open(f"{server.url}{path}", width=1200)
+    shown = await tab.evaluate(body)
+    assert planned[11:19] in shown and "not fetched yet" not in shown
+    await fill(tab, "#change", {"schedule": "every: 2 d"})
+    assert "2 d" in await tab.evaluate(body)
+    await fill(tab, f"{path}/retire", {})
+    assert "retired" in await tab.evaluate("document.querySelector('table').innerText")
     assert not tab.complaints
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ots.server.api.operation import pattern
 from ots.server.web import doors
+from ots.server.web.assignment_pages import ASSIGNMENT_PAGES
 from ots.server.web.page import page
 from ots.server.web.pages import PAGES
 from ots.server.web.people_pages import PEOPLE_PAGES
@@ -26,7 +27,7 @@ _DOOR = (
 
 def add_pages(app: web.Application) -> None:
     """Adds every page to the application."""
-    for method, path, make in (*PAGES, *REPORT_PAGES, *PEOPLE_PAGES):
+    for method, path, make in (*PAGES, *REPORT_PAGES, *ASSIGNMENT_PAGES, *PEOPLE_PAGES):
         app.router.add_route(method, pattern(path), page(make))
     for method, path, make, open_door in _DOOR:
         app.router.add_route(method, path, page(make, open_door=open_door))

@@ -16,3 +16,4 @@ ROLES = (
     N_("auditor"),
     N_("admin"),
 )
+STATES = (N_("completed"), N_("aborted"))
