@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,6 +72,7 @@ def make_app(services: Services) -> web.Application:
     """The application; the services' writer runs as long as it does."""
     app = web.Application(middlewares=[observing(services.metrics), _answer_unknown_paths])
     app[SERVICES] = services
+    app.on_startup.append(_settle)
     app.cleanup_ctx.append(_run_writer)
     app.cleanup_ctx.append(_watch_loop)
     app.cleanup_ctx.append(_keep_retention)
@@ -86,6 +88,12 @@ def make_app(services: Services) -> web.Application:
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/readyz", _ready)
     return app
+
+
+async def _settle(_app: web.Application) -> None:
+    """What exists when serving begins stays: the collector would go through all of it, 70 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _run_writer(app: web.Application) -> AsyncIterator[None]:

@@ -103,7 +103,9 @@ def test_a_default_run_reads_no_licence_and_loads_no_signatures(machine: Machine
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "ots.license.entitlement" in loaded
-    assert loaded.isdisjoint({"ots.license.installed", "ots.store.licences", "joserfc", "ots.signing.keys"})
+    assert loaded.isdisjoint(
+        {"ots.license.installed", "ots.store.licences", "ots.signing.statement", "ots.signing.keys"}
+    )
 
 
 def test_a_licence_is_asked_for_installed_and_used(machine: Machine, issuer: Issuer, nginx: Nginx) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -35,37 +37,57 @@ class KnownAgents:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[str, tuple[float, AgentCaller | None]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[AgentCaller | None]] = {}
 
     def forget(self, agent_id: str) -> None:
         self._known.pop(agent_id, None)
+        self._asking.pop(agent_id, None)
 
     async def get(self, agent_id: str) -> AgentCaller | None:
         """The agent's row, None if there is none. Raises DatabaseAway."""
+        read, caller = self._known.get(agent_id, (-math.inf, None))
+        age = time.monotonic() - read
+        # One query for all that ask for the same agent, and before a busy one has to wait for it.
+        task = self._asking.get(agent_id)
+        if task is None and age > _FRESH / 2:
+            task = self._asking[agent_id] = asyncio.create_task(self._ask(agent_id), name="agent's row")
+        if task is None or age < _FRESH:
+            return caller
+        return await asyncio.shield(task)
+
+    async def _ask(self, agent_id: str) -> AgentCaller | None:
         now = time.monotonic()
-        found = self._known.get(agent_id)
-        if found is not None and now - found[0] < _FRESH:
-            return found[1]
+        try:
+            caller = await self._read(agent_id)
+            if self._asked_by_this_task(agent_id):
+                self._known[agent_id] = (now, caller)
+                self._known.move_to_end(agent_id)
+                if len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
+            return caller
+        finally:
+            if self._asked_by_this_task(agent_id):
+                del self._asking[agent_id]
+
+    def _asked_by_this_task(self, agent_id: str) -> bool:
+        """Not so once the agent was forgotten meanwhile: what is read may be what was before."""
+        return self._asking.get(agent_id) is asyncio.current_task()
+
+    async def _read(self, agent_id: str) -> AgentCaller | None:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(agent).where(agent.c.agent_id == agent_id))).one_or_none()
-        caller = (
-            None
-            if row is None
-            else AgentCaller(
-                name=f"agent {agent_id}",
-                agent_id=agent_id,
-                status=row.status,
-                department_id=row.department_id,
-                project_id=row.project_id,
-                tier=row.tier,
-                public_key=row.public_key,
-                skew=0.0,
-            )
+        if row is None:
+            return None
+        return AgentCaller(
+            name=f"agent {agent_id}",
+            agent_id=agent_id,
+            status=row.status,
+            department_id=row.department_id,
+            project_id=row.project_id,
+            tier=row.tier,
+            key=read_public(row.public_key),
+            skew=0.0,
         )
-        self._known[agent_id] = (now, caller)
-        self._known.move_to_end(agent_id)
-        if len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return caller
 
 
 async def agent_of_request(services: Services, request: web.Request, *, any_state: bool) -> AgentCaller:
@@ -82,7 +104,7 @@ async def agent_of_request(services: Services, request: web.Request, *, any_stat
             request.rel_url.raw_path,
             request.rel_url.raw_query_string,
             request.headers,
-            key=read_public(known.public_key),
+            key=known.key,
             now=now,
         )
         promised = promised_digest(claim, request.headers)
@@ -101,7 +123,7 @@ async def agent_of_request(services: Services, request: web.Request, *, any_stat
         department_id=known.department_id,
         project_id=known.project_id,
         tier=known.tier,
-        public_key=known.public_key,
+        key=known.key,
         skew=claim.created - now,
     )
 

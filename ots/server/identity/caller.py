@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import ColumnElement, Table, and_, false, or_, true
 
 ROLES: dict[str, frozenset[str]] = {
@@ -94,7 +95,7 @@ class AgentCaller(Caller):
     department_id: int | None
     project_id: int | None
     tier: str
-    public_key: str
+    key: Ed25519PublicKey
     skew: float
 
 

@@ -20,13 +20,14 @@ from ots.server.database.tables import artifact, report_artifact
 from ots.server.identity.caller import AgentCaller
 from ots.server.reports.facts import facts_of
 from ots.server.reports.writer import Upload
-from ots.signing.keys import key_id, read_public
+from ots.signing.keys import key_id
 from ots.signing.statement import StatementError, sign, verify
 
 PACKED, UNPACKED = 1 << 20, 8 << 20
 ARTIFACT = 32 << 20
 _COUNTABLE = 1 << 53
 _FILES = "upload:artifacts"
+_PLAIN_GZIP = b"\x1f\x8b\x08\x00"
 
 
 async def put_report(call: Call) -> Answer:
@@ -63,7 +64,7 @@ async def put_report(call: Call) -> Answer:
     )
     artifacts = sorted({entry.sha256 for step in report.steps for entry in step.artifacts})
     kept = await call.services.reports.keep(
-        _upload(report, document, digest, signature, receipt, artifacts, caller, received)
+        _upload(report, document, call.packed, digest, signature, receipt, artifacts, caller, received)
     )
     missing = await _missing(call, artifacts) if artifacts else []
     return Answer(201 if kept.new else 200, wire.Stored(receipt=kept.receipt, missing_artifacts=missing))
@@ -101,9 +102,10 @@ async def put_artifact(call: Call) -> Answer:
 
 
 def _claim(signature: str, caller: AgentCaller) -> wire.ReportClaim:
-    key = read_public(caller.public_key)
     try:
-        return msgspec.convert(verify(signature, wire.REPORT, {key_id(key): key}), wire.ReportClaim)
+        return msgspec.convert(
+            verify(signature, wire.REPORT, {key_id(caller.key): caller.key}), wire.ReportClaim
+        )
     except (StatementError, msgspec.ValidationError) as error:
         raise Refused("signature-invalid", f"{wire.SIGNATURE_HEADER}: {error}") from None
 
@@ -118,6 +120,7 @@ def _read(document: bytes) -> Report:
 def _upload(
     report: Report,
     document: bytes,
+    packed: bytes,
     digest: str,
     signature: str,
     receipt: str,
@@ -140,7 +143,7 @@ def _upload(
             "sha256": digest,
             "parent_sha256": None,
             "size": len(document),
-            "body": zlib.compress(document, 1),
+            "body": _kept(document, packed),
             "signature": signature,
             "receipt": receipt,
             "author": caller.name,
@@ -161,6 +164,13 @@ def _upload(
         },
         arrival=arrival_of(report),
     )
+
+
+def _kept(document: bytes, packed: bytes) -> bytes:
+    """The document as zlib (RFC 1950). Of a plain gzip (RFC 1952) the deflated part is taken over."""
+    if packed.startswith(_PLAIN_GZIP) and len(packed) < len(document):
+        return b"\x78\x9c" + packed[10:-8] + zlib.adler32(document).to_bytes(4, "big")
+    return zlib.compress(document, 1)
 
 
 async def _missing(call: Call, artifacts: list[str]) -> list[str]:
