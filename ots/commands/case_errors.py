@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def case_errors() -> Iterator[None]:
     """Turns what is wrong with a case, or that it isn't there, into a CommandError."""
     from ots.schema.load import CaseError
-    from ots.session.prepare import CaseNotFound
+    from ots.session.find_case import CaseNotFound
 
     try:
         yield

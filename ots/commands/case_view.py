@@ -24,6 +24,19 @@ def case_document(case: Case) -> dict[str, Any]:
         "title": case.title,
         "tags": case.tags,
         "sha256": case.sha256,
+        "base": case.base,
+        "parameters": [
+            {
+                "name": parameter.name,
+                "type": parameter.type,
+                "min": parameter.minimum,
+                "max": parameter.maximum,
+                "choices": list(parameter.choices),
+                "pattern": parameter.pattern,
+                "default": parameter.default,
+            }
+            for parameter in case.parameters.values()
+        ],
         "time_limit": _duration(case.time_limit),
         "on_failure": case.on_failure,
         "precheck": None
@@ -54,6 +67,9 @@ def case_lines(case: Case, language: str) -> Iterator[str]:
     """The case for a person."""
     version = "" if case.version is None else f" v{case.version}"
     yield f"{case.id}{version}   {title(case, language)}"
+    for parameter in case.parameters.values():
+        given = _("must be given") if parameter.default is None else parameter.default
+        yield "  " + f"${{{parameter.name}}}   {parameter.bounds}   ({given})"
     if case.schedule is not None:
         when = _duration(case.schedule.every) or f"{case.schedule.cron} ({case.schedule.zone})"
         yield f"  {_('every') if case.schedule.every else _('at')} {when}"

@@ -10,6 +10,7 @@ import click
 
 from ots.commands import exit_codes
 from ots.commands.case_errors import case_errors, problem_document
+from ots.commands.case_sync import status_command, sync_command
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.run_options import Pair
 from ots.i18n import _, language, ngettext
@@ -23,9 +24,13 @@ _variables = click.option(
 )
 
 
-@click.group("cases", help=_("Check, list, show and write cases."))
+@click.group("cases", help=_("Check, list, show, write and synchronise cases."))
 def command() -> None:
     pass
+
+
+command.add_command(sync_command)
+command.add_command(status_command)
 
 
 @command.command(
@@ -52,7 +57,7 @@ def check(cases: tuple[str, ...], variables: tuple[tuple[str, str], ...], as_jso
 )
 @json_option
 def list_cases(as_json: bool) -> None:
-    from ots.session.prepare import named_cases
+    from ots.session.find_case import named_cases
 
     rows = [{"name": name, "from": where, "title": _title(name)} for name, where in named_cases().items()]
     if as_json:
@@ -70,13 +75,13 @@ def list_cases(as_json: bool) -> None:
 @json_option
 def show(case: str, source: bool, variables: tuple[tuple[str, str], ...], as_json: bool) -> None:
     from ots.commands.case_view import case_document, case_lines
-    from ots.session.prepare import read_case
+    from ots.session.find_case import read_case
 
     with case_errors():
         if source:
             click.echo(read_case(case)[0].rstrip("\n"))
             return
-        checked = _load(case, dict(variables))
+        checked = load_named(case, dict(variables))
     if as_json:
         print_json(case_document(checked))
         return
@@ -131,10 +136,12 @@ def schema() -> None:
     print_json(case_schema({probe.kind: probe for probe in kinds().usable()}))
 
 
-def _load(name: str, variables: dict[str, str]) -> Case:
+def load_named(name: str, variables: dict[str, str]) -> Case:
+    """The case of a name or a path, checked. Raises CaseError, CaseNotFound."""
     from ots.registry import kinds
     from ots.schema.load import load_case
-    from ots.session.prepare import merged_variables, read_case
+    from ots.session.find_case import read_case
+    from ots.session.prepare import merged_variables
     from ots.session.target_lists import OwnLists
 
     text, source = read_case(name)
@@ -144,12 +151,12 @@ def _load(name: str, variables: dict[str, str]) -> Case:
 def _checked(name: str, variables: dict[str, str]) -> dict[str, Any]:
     """What checking one case found; every key is always there."""
     from ots.schema.load import CaseError, Problem
-    from ots.session.prepare import CaseNotFound
+    from ots.session.find_case import CaseNotFound
 
     case: Case | None = None
     problems: tuple[Problem, ...] = ()
     try:
-        case = _load(name, variables)
+        case = load_named(name, variables)
     except CaseError as error:
         problems = error.problems
     except CaseNotFound as error:
@@ -183,7 +190,7 @@ def _title(name: str) -> str:
     from ots.schema.load import CaseError
 
     try:
-        return title(_load(name, {}), language())
+        return title(load_named(name, {}), language())
     except CaseError as error:
         return _("broken: {reason}").format(reason=error.problems[0])
 

@@ -11,7 +11,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Cases": {
         "run": "Run cases: YAML files, or shipped cases by name.",
-        "cases": "Check, list, show and write cases.",
+        "cases": "Check, list, show, write and synchronise cases.",
         "targets": "Named target lists: ots ping @core.",
         "probes": "The kinds of measurement: list them, or show one with its parameters.",
         "demo": "Start test peers and a cloud server on loopback, measure, show the report here and there.",
@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Serving others": {
         "agent": "This machine as a member of a server: enrol, status, leave.",
+        "content": "Publish signed cases, server lists and licence keys.",
         "server": "What serves others: the cloud server and the test server.",
     },
     "This machine": {

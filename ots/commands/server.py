@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ots.commands.server_content import content_group
 from ots.commands.server_peers import peers_command
 from ots.commands.server_probe import probe_command
 from ots.commands.server_run import run_command
@@ -29,6 +30,7 @@ def command() -> None:
 
 command.add_command(run_command)
 command.add_command(token_group)
+command.add_command(content_group)
 command.add_command(user_group)
 command.add_command(peers_command)
 command.add_command(probe_command)

@@ -133,13 +133,19 @@ def use_command(name: str, as_json: bool) -> None:
 
 
 @command.command(
-    "update", help=_("Fetch a list from a URL or a file; the last good one stays if that fails.")
+    "update",
+    help=_("Fetch the signed list, or one from a URL or a file; the last good one stays if that fails."),
 )
 @click.argument("source", required=False, metavar="[URL|FILE]")
 @json_option
 def update_command(source: str | None, as_json: bool) -> None:
+    from ots.config import settings
+    from ots.content.held import read_source
     from ots.session import speed_servers
 
+    if source is None and read_source(settings().data_dir) is not None:
+        _update_signed(as_json=as_json)
+        return
     with _faults():
         source = source or speed_servers.Servers().lists["fetched"].source or LIBRESPEED_LIST
         fetched = speed_servers.keep(_content(source), source)
@@ -149,6 +155,32 @@ def update_command(source: str | None, as_json: bool) -> None:
         print_json({"path": str(path), "source": source, "servers": count, "skipped": fetched.skipped})
     else:
         click.echo(_updated(fetched, source))
+
+
+def _update_signed(*, as_json: bool) -> None:
+    """The list that comes with the signed content; it is used once one of its servers has answered."""
+    from ots.commands.case_sync import synchronised
+    from ots.config import settings
+    from ots.content.held import servers_file
+    from ots.session.speed_servers import Servers
+
+    synced = synchronised()
+    with _faults():
+        found = Servers().lists["synced"]
+    if as_json:
+        print_json(
+            {
+                "path": str(servers_file(settings().data_dir)),
+                "source": synced.held.url,
+                "servers": len(found.servers),
+                "skipped": 0,
+                "troubles": synced.troubles,
+            }
+        )
+        return
+    click.echo(_updated(found, synced.held.url))
+    for trouble in synced.troubles:
+        click.echo("  " + _("warning: {text}").format(text=trouble))
 
 
 def _updated(fetched: ServerList, source: str) -> str:
@@ -193,6 +225,7 @@ def _origin(origin: str) -> str:
     words = {
         "own": _("your own"),
         "system": _("of this machine"),
+        "synced": _("signed"),
         "fetched": _("fetched"),
         "shipped": _("shipped"),
     }

@@ -15,7 +15,7 @@ from ots.model.outcome import ErrorClass, Outcome, Phase, RunState, Verdict
 from ots.model.validity import Validity
 
 SCHEMA_NAME = "ots.report"
-SCHEMA_VERSION = "1.2.0"
+SCHEMA_VERSION = "1.3.0"
 
 
 class Schema(msgspec.Struct, kw_only=True):
@@ -164,12 +164,20 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class CaseRef(msgspec.Struct, kw_only=True):
-    """Which case ran. `version` is null and `title` empty for a probe run straight from the command line."""
+    """Which case ran. `version` is null and `title` empty for a probe run straight from the command line.
+
+    `layer` says where it came from: `default` (shipped), `synced` (signed content) or `local` (a file of the
+    machine, `base` being the version of the case in whose place it stands); null from the command line.
+    `stale_since` (RFC 3339) is since when nobody vouched for the synced content; null while somebody did.
+    """
 
     id: str
     version: int | None
     sha256: str
     title: dict[str, str] = {}
+    layer: str | None = None
+    base: int | None = None
+    stale_since: str | None = None
 
 
 class Precheck(msgspec.Struct, kw_only=True):

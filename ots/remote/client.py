@@ -141,7 +141,7 @@ class Client:
         self.clock_offset = clock_offset
 
     async def __aenter__(self) -> Client:
-        context = _trust(self._ca) if self._url.scheme == "https" else False
+        context = trust(self._ca) if self._url.scheme == "https" else False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=4),
             auto_decompress=False,
@@ -201,7 +201,7 @@ class Client:
                 proxy=through,
                 proxy_headers=for_proxy if tunnelled else None,
             ) as response:
-                return await _read(response)
+                return await read_answer(response)
         except aiohttp.ClientConnectorError as error:
             raise Refused("unreachable", _reason(error), arrived=False) from None
         except aiohttp.ClientHttpProxyError as error:
@@ -228,7 +228,8 @@ class _ClockSkew(Refused):
     server_time: float | None = None
 
 
-async def _read(response: aiohttp.ClientResponse) -> Answer:
+async def read_answer(response: aiohttp.ClientResponse) -> Answer:
+    """The whole answer of a success. Raises Refused for anything else."""
     body = await _body(response)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused("answer-invalid", "the answer is packed, which was not asked for")
@@ -294,7 +295,8 @@ def _moment(text: str | None) -> float | None:
         return None
 
 
-def _trust(ca: str | None) -> ssl.SSLContext:
+def trust(ca: str | None) -> ssl.SSLContext:
+    """Trust in this authority (PEM) alone, or in the system's. Raises AddressError."""
     try:
         return ssl.create_default_context(cadata=ca)
     except ssl.SSLError:

@@ -18,6 +18,7 @@ from ots.config import Settings
 from ots.netio.attachment.snapshot import observer
 from ots.remote import wire
 from ots.remote.client import Client, Refused
+from ots.remote.content_root import pin_root
 from ots.remote.identity import Identity
 from ots.remote.membership import Membership, forget, write_licence, write_membership
 from ots.remote.withdrawn import fetch_withdrawn
@@ -87,6 +88,8 @@ async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
         except ValueError as error:
             raise Refused("answer-invalid", f"the server's keys can't be used: {error}") from None
         _take_over(membership, enrolled, client)
+        if membership.status == "active":
+            await pin_root(folder, membership, client, anew=True)
     write_licence(folder, enrolled.keys.licence, enrolled.licence)
     write_membership(folder, membership)
     return membership
@@ -109,6 +112,7 @@ async def refresh(folder: Path, membership: Membership, client: Client) -> None:
     write_membership(folder, membership)
     if membership.status == "active":
         await fetch_withdrawn(folder, membership, client)
+        await pin_root(folder, membership, client, anew=False)
 
 
 async def wait_for_approval(folder: Path, membership: Membership, client: Client) -> None:

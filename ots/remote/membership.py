@@ -6,6 +6,7 @@ others is another one, and takes nothing off the queue.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ots.config.whole_file import write_whole
+from ots.content import held as content
 from ots.remote import wire
 from ots.remote.enrolled import FILE
 from ots.signing.keys import key_id, read_public
@@ -107,8 +109,13 @@ def write_licence(folder: Path, issuers: list[str] | None, licence: str | None) 
 
 
 def forget(folder: Path) -> None:
-    """The agent belongs to no server any more, and has no licence of one."""
+    """The agent belongs to no server any more, and has no licence and no signed content of one."""
     try:
+        source = content.read_source(folder)
+        with contextlib.suppress(MembershipError):
+            membership = read_membership(folder)
+            if membership and source and source.url == content.content_url(membership.url):
+                content.forget(folder)
         (folder / FILE).unlink(missing_ok=True)
         (folder / LICENCE).unlink(missing_ok=True)
         (folder / LICENCE_ISSUERS).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ Every request of an agent may come twice: the second time changes nothing.
     GET  /api/v1/agent                                    → Enrolled (the agent's present state)
     PUT  /api/v1/agent/info                               AgentInfo → 204
     GET  /api/v1/agent/licence                            → LicenceText (ETag)
+    GET  /api/v1/agent/content                            → ContentRoot, 404 where nothing is published
     POST /api/v1/agent/licence-requests                   LicenceWish → 201
     DELETE /api/v1/agent                                  → 204: the agent leaves
     PUT  /api/v1/agent/reports/{report_id}/{revision}     a report's bytes → 201, or 200 again: Stored
@@ -102,6 +103,12 @@ class LicenceText(msgspec.Struct, kw_only=True):
     licence: str | None
     tier: str
     revocations: str
+
+
+class ContentRoot(msgspec.Struct, kw_only=True):
+    """The root of the server's signed content (TUF, JSON text), for the agent to pin."""
+
+    root: str
 
 
 class LicenceWish(msgspec.Struct, kw_only=True):

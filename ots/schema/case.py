@@ -10,8 +10,12 @@ from pydantic import BaseModel
 
 from ots.schema.condition import Condition
 from ots.schema.kinds import Kind
+from ots.schema.parameter import Parameter
 from ots.schema.target import Target
 from ots.schema.threshold import Threshold
+
+Layer = Literal["default", "synced", "local"]
+"""Where a case came from: shipped with OTS, signed content, or a file of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A whole case. `sha256` is that of the text; `variables` are the names that it uses."""
+    """A whole case. `sha256` is that of the text; `variables` are the names that it uses.
+
+    `parameters` are those that may be set from elsewhere. `base` is the version of the synced or shipped case
+    of the same id in whose place it stands. `layer` is None for a probe run straight from the command line;
+    `stale_since` (RFC 3339) says since when nobody vouches for the content that it came with.
+    """
 
     id: str
     version: int | None
@@ -89,6 +98,10 @@ class Case:
     source: str
     warnings: tuple[str, ...]
     variables: frozenset[str] = field(default_factory=frozenset)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    base: int | None = None
+    layer: Layer | None = None
+    stale_since: str | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from ots.schema.case import Block, Case
@@ -11,6 +12,7 @@ from ots.schema.crossing import WrittenBlock, WrittenStep, check_crossing
 from ots.schema.errors import CaseError, Problem
 from ots.schema.for_each import expand, instance_name
 from ots.schema.kinds import Kind
+from ots.schema.parameter import Parameter, read_parameter
 from ots.schema.place import InFile
 from ots.schema.quick import case_of_probe
 from ots.schema.schedule import read_schedule
@@ -19,13 +21,15 @@ from ots.schema.step import Instance, read_precheck, read_step
 from ots.schema.target_list import NO_LISTS, Lists
 from ots.schema.written import FORMAT, CaseWritten, OnFailure
 from ots.strictyaml import Mapping as MappingNode
-from ots.strictyaml import Mark, Node, Scalar, Sequence, Variables, YamlError, compose, resolve
+from ots.strictyaml import Mark, Node, Scalar, Sequence, Variables, YamlError, compose, resolve, suggest
 from ots.strictyaml.variable import NAME
 
 __all__ = ["CaseError", "Problem", "case_of_probe", "load_case"]
 
 MAX_STEPS = 1000
 MAX_PROBLEMS = 300
+
+NOTHING_SET: Mapping[str, str] = MappingProxyType({})
 
 _READ_APART = ("vars", "steps", "precheck", "schedule")
 
@@ -36,16 +40,19 @@ def load_case(
     kinds: Mapping[str, Kind],
     variables: Mapping[str, str],
     lists: Lists = NO_LISTS,
+    *,
+    parameters: Mapping[str, str] = NOTHING_SET,
 ) -> Case:
     """Checks a case and expands it. `variables` win over the case's own `vars`, `lists` are what `@name` can
-    mean as a target. Raises CaseError.
+    mean as a target. `parameters` come from elsewhere and win over both, where the case lets others set them.
+    Raises CaseError.
     """
     try:
         tree = compose(text, source)
     except YamlError as error:
         raise CaseError(error.problems) from None
     data = text.encode("utf-8") if isinstance(text, str) else text
-    return _Loader(tree, source, kinds, variables, lists).case(hashlib.sha256(data).hexdigest())
+    return _Loader(tree, source, kinds, variables, lists, parameters).case(hashlib.sha256(data).hexdigest())
 
 
 class _Problems(list[Problem]):
@@ -67,6 +74,7 @@ class _Loader:
         kinds: Mapping[str, Kind],
         variables: Mapping[str, str],
         lists: Lists,
+        parameters: Mapping[str, str],
     ) -> None:
         self.source = source
         self.kinds = kinds
@@ -79,7 +87,8 @@ class _Loader:
             self._stop(tree.mark, "a case is a mapping that starts with ots: 1")
         self.tree = tree
         self._check_format()
-        self.variables = self._own_variables(variables)
+        self.parameters: dict[str, Parameter] = {}
+        self.variables = self._own_variables(variables, parameters)
 
     def case(self, sha256: str) -> Case:
         written = self._head()
@@ -107,6 +116,8 @@ class _Loader:
             source=self.source,
             warnings=tuple(dict.fromkeys(text for sketch in sketches for text in sketch.warnings)),
             variables=frozenset(self.used),
+            parameters=self.parameters,
+            base=written.base,
         )
 
     def _check_format(self) -> None:
@@ -119,7 +130,9 @@ class _Loader:
                 node.mark, f"this is case format {number}, and this OTS reads format {FORMAT}: {advice}"
             )
 
-    def _own_variables(self, given: Mapping[str, str]) -> dict[str, str | None]:
+    def _own_variables(
+        self, given: Mapping[str, str], parameters: Mapping[str, str]
+    ) -> dict[str, str | None]:
         """The case's own variables under those given. One may use those that stand before it."""
         values: dict[str, str | None] = dict(given)
         node = self.tree.get("vars")
@@ -132,8 +145,10 @@ class _Loader:
         for name, value in pairs:
             if not NAME.fullmatch(name.text):
                 self._note(name.mark, f"{name.text!r} is no variable name: letters, digits and _")
+            elif isinstance(value, MappingNode):
+                values[name.text] = self._parameter(name.text, value, {**given, **parameters})
             elif not isinstance(value, Scalar):
-                self._note(value.mark, f"{name.text} needs one value, not a list or a mapping")
+                self._note(value.mark, f"{name.text} needs one value, not a list")
                 self.faulty[name.text] = ""
             elif name.text not in given:
                 variables = Variables(values, self.used, {**later, **self.faulty})
@@ -142,7 +157,29 @@ class _Loader:
                 if variables.spoiled:
                     self.faulty[name.text] = ""
             later.pop(name.text, None)
+        bounded = {name.text for name, value in pairs if isinstance(value, MappingNode)}
+        for asked in parameters:
+            if asked not in bounded:
+                near = suggest(asked, bounded)
+                message = f"parameters.{asked[:80]}: the case lets nobody set it from elsewhere{near}"
+                self.problems.append(Problem(self.source, 0, 0, message))
         return values
+
+    def _parameter(self, name: str, node: MappingNode, given: Mapping[str, str]) -> str | None:
+        """The value of a variable with bounds, which hold for whoever sets it."""
+        data = resolve(node, self.problems, self.source)
+        parameter = read_parameter(name, data, InFile(self.source, node, self.problems, self._settled()))
+        if parameter is None:
+            self.faulty[name] = ""
+            return None
+        self.parameters[name] = parameter
+        if name not in given:
+            return parameter.default
+        fault = parameter.fault(given[name])
+        if fault is not None:
+            self.faulty[name] = ""
+            self.problems.append(Problem(self.source, 0, 0, f"parameters.{name}: {fault}"))
+        return given[name]
 
     def _head(self) -> CaseWritten | None:
         """Everything but the parts that are read on their own."""

@@ -31,13 +31,13 @@ FORMAT = 1
 OnFailure = Literal["continue", "stop"]
 Required = str | int | float
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
 def _identifier(text: str) -> str:
-    if not _IDENTIFIER.fullmatch(text):
+    if not IDENTIFIER.fullmatch(text):
         better = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")[:64]
-        hint = f", such as {better!r}" if _IDENTIFIER.fullmatch(better) else ""
+        hint = f", such as {better!r}" if IDENTIFIER.fullmatch(better) else ""
         raise PydanticCustomError(
             "id",
             "{text} is no id: letters, digits, - and _, at most 64{hint}",
@@ -162,6 +162,24 @@ class ScheduleWritten(Written):
     zone: Annotated[str | None, Field(description="Time zone of cron, such as Asia/Shanghai.")] = None
 
 
+ParameterType = Literal["text", "integer", "number", "duration", "size", "rate", "ratio"]
+
+
+class ParameterWritten(Written):
+    """A variable of `vars:` that may be set from elsewhere, within bounds."""
+
+    type: Annotated[ParameterType, Field(description="What its values are.")] = "text"
+    min: Annotated[Plain, Field(description="The least that others may set.")] = None
+    max: Annotated[Plain, Field(description="The most that others may set.")] = None
+    choices: Annotated[
+        list[Plain] | None, Field(min_length=1, max_length=100, description="The only values there are.")
+    ] = None
+    pattern: Annotated[
+        str | None, Field(max_length=200, description="What a whole text must fit (regular expression).")
+    ] = None
+    default: Annotated[Plain, Field(description="Its value unless set; without one it must be given.")] = None
+
+
 class CaseWritten(Written):
     """The whole document; `steps` are checked one by one."""
 
@@ -170,7 +188,13 @@ class CaseWritten(Written):
     version: Annotated[int | None, Field(ge=1, description="Version of the case.")] = None
     title: Annotated[Title, Field(description="What people read, in one language or several.")] = {}
     tags: Annotated[dict[str, str], Field(description="Labels that go into the report.")] = {}
-    vars: Annotated[dict[str, Plain], Field(description="Variables for ${name}; null: must be given.")] = {}
+    base: Annotated[
+        int | None, Field(ge=1, description="Version of the synced or shipped case that this one replaces.")
+    ] = None
+    vars: Annotated[
+        dict[str, Plain | ParameterWritten],
+        Field(description="Variables for ${name}; null: must be given; with bounds others may set them."),
+    ] = {}
     precheck: Annotated[Any, Field(description="A probe that decides whether to run.")] = None
     steps: Annotated[list[Any], Field(min_length=1, description="What to measure, in order.")]
     schedule: Annotated[Any, Field(description="When the agent runs the case.")] = None

@@ -18,6 +18,8 @@ from ots.server.api.operation import Operation, pattern
 from ots.server.api.problems import Refused, problem_response
 from ots.server.assignments import handing_out, runs
 from ots.server.assignments import operations as assignments
+from ots.server.content import operations as content
+from ots.server.content.serving import add_content
 from ots.server.database.database import DatabaseAway
 from ots.server.identity import (
     account_operations,
@@ -51,6 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *audit_operations.OPERATIONS,
     *licences.OPERATIONS,
     *wishes.OPERATIONS,
+    *content.OPERATIONS,
     *assignments.OPERATIONS,
     *handing_out.OPERATIONS,
     *runs.OPERATIONS,
@@ -75,6 +78,7 @@ def make_app(services: Services) -> web.Application:
     app.on_startup.append(_settle)
     app.cleanup_ctx.append(_run_writer)
     app.cleanup_ctx.append(_watch_loop)
+    app.cleanup_ctx.append(_keep_content_fresh)
     app.cleanup_ctx.append(_keep_retention)
     for path, operations in itertools.groupby(
         sorted(OPERATIONS, key=lambda one: one.path), lambda one: one.path
@@ -83,6 +87,7 @@ def make_app(services: Services) -> web.Application:
         for operation in operations:
             resource.add_route(operation.method, handler_of(operation))
     add_pages(app)
+    add_content(app)
     app.router.add_get("/api/v1/openapi.json", _document)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/metrics", _metrics)
@@ -103,6 +108,17 @@ async def _run_writer(app: web.Application) -> AsyncIterator[None]:
     services.closing = True
     await services.reports.close()
     await services.database.close()
+
+
+async def _keep_content_fresh(app: web.Application) -> AsyncIterator[None]:
+    kept = app[SERVICES].content
+    if kept is None:
+        yield
+        return
+    task = asyncio.create_task(kept.keep_fresh())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch_loop(app: web.Application) -> AsyncIterator[None]:

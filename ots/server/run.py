@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ots.server.app import make_app
+from ots.server.content.kept import KeptContent
 from ots.server.database.database import open_database
 from ots.server.first_start import FirstAccount, default_database, prepare
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
@@ -107,6 +108,7 @@ async def _serve(
         rate_factor=setup.rate_factor,
         patience=setup.patience,
         keep=setup.keep,
+        content=KeptContent(setup.folder),
     )
     runner = web.AppRunner(
         make_app(services),

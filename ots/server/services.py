@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from ots.remote.wire import ServerKeys
 from ots.server.api.rates import RateLimiter
+from ots.server.content.kept import KeptContent
 from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
@@ -75,6 +76,7 @@ class Services:
     closing: bool = False
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
+    content: KeptContent | None = None
 
     def observe(self, operation: str, status: int, seconds: float) -> None:
         """Counts what became of an offered report; requests as such are counted by a middleware."""
@@ -130,6 +132,7 @@ async def open_services(
     rate_factor: float = 1.0,
     patience: Patience = USUAL,
     keep: float | None = None,
+    content: KeptContent | None = None,
 ) -> Services:
     """The services on a database that is up to date."""
     async with database.reading() as connection:
@@ -151,6 +154,7 @@ async def open_services(
         proxies=networks,
         patience=patience,
         keep=keep,
+        content=content,
     )
 
 

@@ -122,7 +122,15 @@ def _head(plan: Plan, options: Options, settings: Settings, clock: Clock) -> Rep
         verdict="skipped",
         agent={**settings.agent(), "licence": _licence(plan, wall)},
         job=job_of_run(settings, options.job),
-        case=CaseRef(id=case.id, version=case.version, sha256=case.sha256, title=dict(case.title)),
+        case=CaseRef(
+            id=case.id,
+            version=case.version,
+            sha256=case.sha256,
+            title=dict(case.title),
+            layer=case.layer,
+            base=case.base,
+            stale_since=case.stale_since,
+        ),
         tags={**case.tags, **options.tags},
         run=Run(
             run_id=uuid7(wall),

@@ -1,37 +1,76 @@
-"""From what a user names to a plan: find the case, merge the variables, check it, plan it."""
+"""From what a user or an order names to a plan: find the case, merge the variables, check it, plan it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from ots.config import settings
-from ots.config.place import case_folders
+from ots.content.held import HEAVY_UNTIL
+from ots.content.layout import DAY
 from ots.engine.planner import Plan, plan
 from ots.netio.attachment.snapshot import is_this_machine
 from ots.probe import NetworkParams, Probe
 from ots.registry import kinds
-from ots.schema.case import Step
-from ots.schema.load import case_of_probe, load_case
+from ots.schema.case import Case, Step
+from ots.schema.load import CaseError, Problem, case_of_probe, load_case
+from ots.schema.written import IDENTIFIER
+from ots.session.find_case import CaseText, find_case
 from ots.session.rights import present_rights
 from ots.session.target_lists import OwnLists
-
-_MAX_CASE_BYTES = 1_000_000
-
-
-class CaseNotFound(Exception):
-    """There is no such file and no shipped case of that name; the message names what there is."""
 
 
 def prepare(name: str, variables: Mapping[str, str]) -> Plan:
     """The plan of a case file or a shipped case; raises CaseError or CaseNotFound."""
-    text, source = read_case(name)
-    case = load_case(text, source, kinds(), merged_variables(variables), OwnLists())
-    return _through(settings().interface, _with_servers(plan(case, present_rights())))
+    return _planned(find_case(name), variables, {})
+
+
+def prepare_reference(
+    name: str, version: int | None, sha256: str | None, parameters: Mapping[str, str]
+) -> Plan:
+    """The plan of a case that somebody elsewhere refers to, with values for its parameters.
+
+    Raises CaseNotFound; CaseError, whose problem begins with the field that is wrong: `case.version`,
+    `case.sha256` or `parameters.NAME`. Only what the case declares with bounds can be set, within them.
+    """
+    if not IDENTIFIER.fullmatch(name):
+        raise CaseError([Problem("", 0, 0, f"case.name: {name[:80]!r} is no name of a case")])
+    found = find_case(name, version)
+    planned = _planned(found, {}, parameters)
+    case = planned.case
+    if version is not None and case.version != version:
+        message = f"case.version: {version} was asked for, and {found.source} has version {case.version}"
+        raise CaseError([Problem(found.source, 0, 0, message)])
+    if sha256 is not None and case.sha256 != sha256:
+        message = f"case.sha256: {found.source} has other content than was asked for"
+        raise CaseError([Problem(found.source, 0, 0, message)])
+    return planned
+
+
+def _planned(found: CaseText, variables: Mapping[str, str], parameters: Mapping[str, str]) -> Plan:
+    case = load_case(
+        found.text, found.source, kinds(), merged_variables(variables), OwnLists(), parameters=parameters
+    )
+    if found.too_old_for_heavy:
+        _refuse_heavy(case)
+    return _through(settings().interface, _with_servers(plan(found.mark(case), present_rights())))
+
+
+def _refuse_heavy(case: Case) -> None:
+    """What loads a link needs somebody who vouched for it lately; a light case goes on."""
+    if loads_the_link(case):
+        message = (
+            f"the signed content is stale for more than {HEAVY_UNTIL / DAY:g} days, and this case loads "
+            "the link: ots cases sync, or make the case your own"
+        )
+        raise CaseError([Problem(case.source, 0, 0, message)])
+
+
+def loads_the_link(case: Case) -> bool:
+    """Whether a case is heavy: one of its probes wants the link for itself."""
+    return any(step.kind.exclusive == "link" for step in case.steps)
 
 
 def prepare_probe(probe: Probe, targets: Sequence[str], params: Mapping[str, Any], **more: Any) -> Plan:
@@ -82,53 +121,3 @@ def merged_variables(given: Mapping[str, str]) -> dict[str, str]:
         if name.startswith("OTS_VAR_")
     }
     return {**settings().vars, **environment, **given}
-
-
-def shipped_cases() -> dict[str, str]:
-    """The cases that come with OTS: name → file name."""
-    return {
-        entry.name.removesuffix(".yaml"): entry.name
-        for entry in sorted(files("ots.cases").iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml")
-    }
-
-
-def own_cases() -> dict[str, Path]:
-    """The user's own cases in the folder `cases` beside the settings, and the system's: name → file."""
-    found: dict[str, Path] = {}
-    for folder in case_folders():
-        for path in sorted(folder.glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
-
-
-def named_cases() -> dict[str, str]:
-    """Every case that has a name, and where it comes from: `shipped` or its file. One's own win."""
-    return {
-        **dict.fromkeys(shipped_cases(), "shipped"),
-        **{name: str(path) for name, path in own_cases().items()},
-    }
-
-
-def read_case(name: str) -> tuple[str, str]:
-    """The text of a case and what to call it. A path wins over a name, one's own case over a shipped one."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists() or os.sep in name:
-        return _read(path), name
-    own = own_cases()
-    if name in own:
-        return _read(own[name]), str(own[name])
-    shipped = shipped_cases()
-    if name in shipped:
-        return (files("ots.cases") / shipped[name]).read_text("utf-8"), f"{name} (shipped)"
-    known = ", ".join(sorted({*own, *shipped}))
-    raise CaseNotFound(f"no case file {name!r} and no case of that name; there are: {known}")
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_CASE_BYTES + 1)
-    except OSError as error:
-        raise CaseNotFound(f"cannot read the case {str(path)!r}: {error.strerror}") from None
-    return data.decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The speed test servers of this machine: one's own, the system's, a fetched list, and the shipped one.
+"""The speed test servers of this machine: one's own, the system's, a signed list, a fetched, the shipped one.
 
 Own servers win: where there are any, `auto` chooses among them and never asks a public one.
 """
@@ -12,14 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from ots.config import settings
 from ots.config.place import SYSTEM_SETTINGS, user_data_dir, user_settings
 from ots.config.whole_file import write_whole
+from ots.content.held import servers_file
 from ots.netio.speed.server import AUTO, Server
 from ots.netio.speed.server_list import MAX_BYTES, VERSION, BadList, ServerList, parse, shipped
 from ots.schema.errors import CaseError, Problem
 from ots.strictyaml import suggest
 
-Origin = Literal["own", "system", "fetched", "shipped"]
+Origin = Literal["own", "system", "synced", "fetched", "shipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class Servers:
 
     @cached_property
     def lists(self) -> dict[Origin, ServerList]:
-        fetched = _read(fetched_file())
+        synced, fetched = _read(servers_file(settings().data_dir)), _read(fetched_file())
         return {
             "own": _read(own_file()),
             "system": _read(system_file()),
-            "fetched": fetched,
-            "shipped": ServerList() if fetched.servers else shipped(),
+            "synced": synced,
+            "fetched": ServerList() if synced.servers else fetched,
+            "shipped": ServerList() if synced.servers or fetched.servers else shipped(),
         }
 
     @cached_property

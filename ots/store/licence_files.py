@@ -3,6 +3,7 @@
 licences/*.jws               licences, one a file
 licence-revocations/*.jws    the newest revocation list of each issuer, by the id of its key
 licence-issuers.json         public keys of those who issue licences, written when the agent enrols
+content/licence-issuers.json those that the signed content names
 server.json                  what the server said: department, project, and when
 licence-memory.json          the time's floor and the serials that were in force, sealed
 agent.key                    the agent's key
@@ -28,6 +29,7 @@ LICENCES = "licences"
 SUFFIX = ".jws"
 REVOCATIONS = "licence-revocations"
 ISSUERS = "licence-issuers.json"
+CONTENT_ISSUERS = "content/licence-issuers.json"
 ENROLMENT = "server.json"
 MEMORY = "licence-memory.json"
 AGENT_KEY = "agent.key"
@@ -89,8 +91,12 @@ def read_text(path: Path, warn: Warn, most: int = MOST_CHARACTERS) -> str | None
 
 
 def enrolled_issuers(folder: Path, warn: Warn) -> list[str]:
-    """The public keys that were written at enrolment. A file that others may change is not believed."""
-    path = folder / ISSUERS
+    """The public keys that enrolment and the signed content brought. A file that others may change is not
+    believed."""
+    return [key for name in (ISSUERS, CONTENT_ISSUERS) for key in _issuers(folder / name, warn)]
+
+
+def _issuers(path: Path, warn: Warn) -> list[str]:
     text = read_text(path, warn)
     if text is None:
         return []

@@ -37,6 +37,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conflict": (409, "The present state does not allow this"),
     "revision-conflict": (409, "Other bytes are kept under this revision"),
     "digest-mismatch": (422, "The body is not what its digest says"),
+    "content-refused": (422, "The signed content can't be taken"),
     "schema-unsupported": (422, "The report's format is not known here"),
     "too-large": (413, "The body is too large"),
     "expands-too-far": (413, "The body unpacks to more than is taken"),

@@ -14,12 +14,14 @@ ROLES: dict[str, frozenset[str]] = {
     "manager": frozenset(
         {"agents:read", "agents:write", "reports:read", "reports:write", "tokens:read", "tokens:write"}
         | {"licences:read", "projects:read", "assignments:read", "assignments:write"}
+        | {"content:read", "content:write"}
     ),
     "licence_manager": frozenset({"agents:read", "licences:read", "licences:write", "projects:read"}),
     "auditor": frozenset({"audit:read", "agents:read", "projects:read"}),
     "admin": frozenset(
         {"accounts:read", "accounts:write", "projects:read", "projects:write", "audit:read"}
         | {"agents:read", "agents:write", "reports:read", "reports:write", "reports:delete"}
+        | {"content:read", "content:write"}
         | {"reports:unredacted", "assignments:read", "assignments:write"}
         | {"tokens:read", "tokens:write", "licences:read", "licences:write"}
     ),

@@ -1,0 +1,1 @@
+"""Signed content: one TUF repository of cases, server list, licence keys and revocations."""
