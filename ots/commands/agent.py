@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ots.commands import exit_codes
+from ots.commands import agent_policy, exit_codes
+from ots.commands.agent_hold import hold_command, release_command
 from ots.commands.kind import SecretPlace
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.run_options import Line
@@ -38,6 +39,11 @@ _MAX_CA = 1 << 20
 )
 def command() -> None:
     pass
+
+
+command.add_command(hold_command)
+command.add_command(release_command)
+command.add_command(agent_policy.command)
 
 
 @command.command(

@@ -6,17 +6,25 @@ import threading
 
 from ots import units
 from ots.i18n import N_
+from ots.model.outcome import ErrorClass
 from ots.model.report import DataUse, Error
 from ots.probe import Estimate, Failed
 
 _REMEDY = N_("raise --max-data, or ask for less")
+_POLICY_REMEDY = N_("ask for less; `ots agent policy show` tells what is allowed")
 
 
 class DataBudget:
-    """Counts the bytes of all probes of a run and stops them at the limit (None: no limit)."""
+    """Counts the bytes of all probes of a run and stops them at the limit (None: no limit).
 
-    def __init__(self, limit: int | None = None) -> None:
+    `code` says whose limit it is: the run's own, or the policy's (`POLICY`), which is no lack but a refusal.
+    """
+
+    def __init__(self, limit: int | None = None, code: str = "DATA_BUDGET") -> None:
         self._spending = threading.Lock()
+        self._code = code
+        self._class: ErrorClass = "resource" if code == "DATA_BUDGET" else "permission"
+        self._remedy = _REMEDY if code == "DATA_BUDGET" else _POLICY_REMEDY
         self.use = DataUse(limit_bytes=limit)
 
     @property
@@ -31,11 +39,11 @@ class DataBudget:
             self.use.sent_bytes += sent
         if self.left == 0:
             raise Failed(
-                "resource",
+                self._class,
                 "transfer",
-                "DATA_BUDGET",
+                self._code,
                 f"the data budget of {_bytes(self.use.limit_bytes)} is used up",
-                remedy=_REMEDY,
+                remedy=self._remedy,
             )
 
     def refusal(self, estimate: Estimate) -> Error | None:
@@ -46,11 +54,11 @@ class DataBudget:
         if self.left > 0 and needed <= self.left:
             return None
         return Error(
-            class_="resource",
+            class_=self._class,
             phase="config",
-            code="DATA_BUDGET",
+            code=self._code,
             message=f"needs up to {_bytes(needed)}, and {_bytes(self.left)} are left of the data budget",
-            remedy=_REMEDY,
+            remedy=self._remedy,
         )
 
 

@@ -96,7 +96,8 @@ def _amounts(rule: Rule, planned: Planned, used: Used) -> Iterator[Refusal]:
         left = max(0, rule.bytes_per_day - used.bytes_today)
         if left == 0 or needed > left:
             said = f"moves up to {_bytes(needed)}, {_bytes(left)} are left of the day's"
-            yield Refusal("bytes_per_day", f"{said} {_bytes(rule.bytes_per_day)}")
+            whose = rule.whose("bytes_per_day")
+            yield Refusal("bytes_per_day", f"{said} {_bytes(rule.bytes_per_day)}{whose}")
 
 
 def _bytes(number: int) -> str:

@@ -40,7 +40,7 @@ class Rule:
     this machine's owner answers: they count as having agreed to a load. `packets_per_second` and `flows`
     (connections at once) hold at any moment of a run, `packets` and `bytes_per_run` for a whole one,
     `bytes_per_day` for all of a UTC day, `duration` in seconds. Empty `roles`, `projects` and `hours` are no
-    limit; empty `secrets` are none at all.
+    limit; empty `secrets` are none at all. `licence_bound` names the numbers that the licence has narrowed.
     """
 
     probes: frozenset[str] | None = None
@@ -57,6 +57,11 @@ class Rule:
     roles: frozenset[str] = frozenset()
     projects: frozenset[str] = frozenset()
     secrets: frozenset[str] | None = None
+    licence_bound: frozenset[str] = frozenset()
+
+    def whose(self, name: str) -> str:
+        """Who sets one of the numbers, for a sentence's end."""
+        return " by the licence" if name in self.licence_bound else ""
 
     @property
     def limitless(self) -> bool:

@@ -50,7 +50,8 @@ def _amounts(rule: Rule, intent: Intent, cycles: int) -> Iterator[Refusal]:
     if rule.packets_per_second is not None and intent.rate_in_all > rule.packets_per_second:
         yield Refusal(
             "rate",
-            f"sends {intent.rate_in_all:.4g} packets a second, {rule.packets_per_second:g} are allowed",
+            f"sends {intent.rate_in_all:.4g} packets a second, {rule.packets_per_second:g} are allowed"
+            + rule.whose("packets_per_second"),
             intent.step,
         )
     if rule.packets is not None and intent.packets_in_all * cycles > rule.packets:

@@ -6,24 +6,29 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ots.clock import Clock, SystemClock, rfc3339
 from ots.config import Settings
 from ots.engine.budget import DataBudget
 from ots.engine.environment import Environment, Nobody, Watcher
 from ots.engine.planner import Plan
-from ots.engine.runner import run_plan
+from ots.engine.runner import Runner, run_plan
 from ots.model.report import CaseRef, DataUse, Report, Run, Schema
 from ots.netio.attachment import snapshot as attachment
 from ots.netio.attachment.surroundings import Surroundings
 from ots.session.calibration import ceilings
+from ots.session.hold import tell_when_held
 from ots.session.identity import uuid7
 from ots.session.job import add_late_notes, job_of_run
-from ots.session.signals import stopping
+from ots.session.signals import Stopper, stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
 from ots.store.writer import Queue
+
+if TYPE_CHECKING:
+    from ots.session.admission import Admission
 
 log = logging.getLogger("ots.session")
 
@@ -52,12 +57,19 @@ class Result:
 
 
 def execute(
-    plan: Plan, options: Options, settings: Settings, store: Store, watcher: Watcher | None = None
+    plan: Plan,
+    options: Options,
+    settings: Settings,
+    store: Store,
+    watcher: Watcher | None = None,
+    admission: Admission | None = None,
 ) -> Result:
     """Runs a plan in an event loop of its own and stores its report.
 
-    SIGINT and SIGTERM end the run as `aborted` with everything measured so far. Raises StoreError only if
-    the store can't even take the head of the report: then nothing has run.
+    With an admission (the plan is then its own) the policy watches over everything that is sent, and a hold
+    ends the run; without one it is a person's. SIGINT and SIGTERM end the run as `aborted` with everything
+    measured so far. Raises StoreError only if the store can't even take the head of the report: then nothing
+    has run.
     """
     clock = SystemClock()
     report = _head(plan, options, settings, clock)
@@ -67,30 +79,59 @@ def execute(
         environment = Environment(
             sink=sink,
             workdir=writer.workdir,
-            secret=settings.secret,
+            secret=settings.secret if admission is None else admission.secret(settings.secret),
             observe=attachment.observer(settings, targets),
             egress=attachment.egress,
             surroundings=Surroundings,
             watcher=watcher or Nobody(),
             clock=clock,
-            budget=DataBudget(options.max_data),
+            budget=DataBudget(options.max_data) if admission is None else admission.budget(options.max_data),
             ceilings=ceilings(store.folder),
         )
+        unattended = None if admission is None or admission.issuer.kind == "local" else admission
+        if unattended is not None:
+            environment.guard = unattended.guard
+            environment.start_delay = unattended.decision.start_delay
         asyncio.run(
-            run_plan(
-                plan,
-                environment,
-                report,
-                every=options.every,
-                duration=options.duration,
-                on_ready=stopper.watch,
+            _run(
+                plan, environment, report, options, stopper, None if unattended is None else settings.data_dir
             )
         )
+        if unattended is not None:
+            use = environment.budget.use
+            unattended.ended(use.received_bytes + use.sent_bytes, clock.wall())
         _take_late_notes(report, settings)
         report.agent["licence"]["state_at_end"] = plan.entitlement.record(clock.wall())["state"]
         sink.finish(report)
     _keep_within_limits(store, settings, clock)
     return Result(report, sink.failure)
+
+
+async def _run(
+    plan: Plan,
+    environment: Environment,
+    report: Report,
+    options: Options,
+    stopper: Stopper,
+    holding: Path | None,
+) -> None:
+    """Runs the plan until it ends or is stopped: by a signal, or by a hold in the folder `holding`."""
+    watching: list[asyncio.Task[None]] = []
+
+    def ready(runner: Runner) -> None:
+        stopper.watch(runner)
+        if holding is not None:
+            looking = tell_when_held(holding, lambda: runner.stop("held"))
+            watching.append(asyncio.create_task(looking, name="hold"))
+
+    try:
+        await run_plan(
+            plan, environment, report, every=options.every, duration=options.duration, on_ready=ready
+        )
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
 
 
 def _take_late_notes(report: Report, settings: Settings) -> None:

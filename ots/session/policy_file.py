@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
-from ots.config.place import SYSTEM_SETTINGS, user_settings
-from ots.policy.document import MAX_BYTES, read_policy
+from ots.config.place import SYSTEM_DATA, SYSTEM_SETTINGS, default_data_dir, user_settings
+from ots.config.whole_file import write_whole
+from ots.policy.document import MAX_BYTES, VERSION, read_policy
 from ots.policy.policy import Policy
-from ots.strictyaml import YamlError
+from ots.strictyaml import Mapping, YamlError, compose
 
 FILE = "policy.yaml"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -65,3 +67,38 @@ def _check(found: os.stat_result, path: Path, *, folder: bool) -> None:
     sticky = folder and found.st_mode & stat.S_ISVTX
     if found.st_mode & _OTHERS_WRITE and not sticky:
         raise UnsafePolicy(f"{path}: others can write there: chmod go-w {path}")
+
+
+def choose_preset(preset: str) -> Path:
+    """Writes the preset into the policy's file and leaves the rest of it alone; returns the file.
+
+    A new file is the system's where OTS is installed as a service and this user may write there. Raises
+    UnsafePolicy, YamlError or OSError, and then nothing was written.
+    """
+    path = policy_file()
+    if path is None:
+        path = system_file() if default_data_dir() == SYSTEM_DATA and os.geteuid() == 0 else user_file()
+        text = f"ots_policy: {VERSION}\npreset: {preset}\n"
+    else:
+        before = read_safely(path)
+        read_policy(before, str(path))
+        text = _with_preset(before.decode(), preset)
+        read_policy(text.encode(), str(path))
+    write_whole(path, text.encode())
+    return path
+
+
+def _with_preset(text: str, preset: str) -> str:
+    """The text with another preset, in its line or behind the version's."""
+    lines = text.splitlines()
+    tree = compose(text)
+    assert isinstance(tree, Mapping)
+    known, version = tree.get("preset"), tree.get("ots_policy")
+    if known is not None:
+        line, column = known.mark.line - 1, known.mark.column - 1
+        written = re.match(r"\"[^\"]*\"|'[^']*'|[a-z]+", lines[line][column:])
+        end = column + (written.end() if written else 0)
+        lines[line] = lines[line][:column] + preset + lines[line][end:]
+    elif version is not None:
+        lines.insert(version.mark.line, f"preset: {preset}")
+    return "\n".join(lines) + "\n"
