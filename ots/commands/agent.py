@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ots.commands import agent_policy, exit_codes
+from ots.commands import exit_codes
 from ots.commands.agent_hold import hold_command, release_command
+from ots.commands.agent_policy import policy_group
 from ots.commands.kind import SecretPlace
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.run_options import Line
@@ -43,7 +44,7 @@ def command() -> None:
 
 command.add_command(hold_command)
 command.add_command(release_command)
-command.add_command(agent_policy.command)
+command.add_command(policy_group)
 
 
 @command.command(

@@ -28,11 +28,11 @@ Examples:
     "policy",
     help=_("What a server, and schedules, may do from this machine to others.") + "\n\n" + _EXAMPLES,
 )
-def command() -> None:
+def policy_group() -> None:
     pass
 
 
-@command.command("show", help=_("Show the policy in force, and whether everything is held."))
+@policy_group.command("show", help=_("Show the policy in force, and whether everything is held."))
 @json_option
 def show_command(as_json: bool) -> int:
     from ots.commands.policy_view import policy_document, policy_lines
@@ -48,7 +48,7 @@ def show_command(as_json: bool) -> int:
     return exit_codes.PASS if policy.fault is None else exit_codes.USAGE
 
 
-@command.command("set", help=_("Choose a preset; what else the policy's file says stays."))
+@policy_group.command("set", help=_("Choose a preset; what else the policy's file says stays."))
 @click.argument("preset", type=click.Choice(["none", "light", "standard"]))
 @json_option
 def set_command(preset: str, as_json: bool) -> int:
@@ -72,7 +72,7 @@ def set_command(preset: str, as_json: bool) -> int:
     return exit_codes.PASS
 
 
-@command.command("check", help=_("Check a policy's file: its text, and that nobody else can write it."))
+@policy_group.command("check", help=_("Check a policy's file: its text, and that nobody else can write it."))
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check_command(file: Path, as_json: bool) -> int:
@@ -92,7 +92,7 @@ def check_command(file: Path, as_json: bool) -> int:
     return exit_codes.PASS
 
 
-@command.command("explain", help=_("Say which rule allows or forbids each step of a case, and why."))
+@policy_group.command("explain", help=_("Say which rule allows or forbids each step of a case, and why."))
 @click.argument("case", metavar="CASE")
 @click.option("--var", "variables", type=Pair(), multiple=True, help=_("Set a variable of the case."))
 @click.option(
