@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,11 +146,10 @@ def _latency(server: Server, name: str) -> Reading:
 def _requests(server: Server) -> list[bytes]:
     """Whole requests, header and body, each of another report."""
     agent, made = server.agent, []
+    template = quick_ping(_SAMPLES, ())
+    report = agent.report(steps=template.steps, case=template.case, contexts=template.contexts, scores=[])
     for number in itertools.islice(_NUMBERS, _REPORTS):
-        template = quick_ping(_SAMPLES, ())
-        report = agent.report(
-            number, steps=template.steps, case=template.case, contexts=template.contexts, scores=[]
-        )
+        report.report_id, report.seq = str(uuid.uuid4()), number
         document = encode(report)
         body = gzip.compress(document, 6)
         path = f"/api/v1/agent/reports/{report.report_id}/{report.revision}"
