@@ -27,6 +27,8 @@ from ots.server.reports.quota import quota_of
 LARGEST_BATCH = 200
 _WAITING = 2_000
 _BUSY_SECONDS = 2.0
+_BREATH = 0.001
+"""Seconds in which others may join a batch; as long as some do, there is another."""
 FOREVER = 1e12
 """Seconds since 1970: no licence ends the keeping of a report that is kept until then."""
 
@@ -104,10 +106,18 @@ class ReportWriter:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            await self._gather()
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
             batch = [entry for entry in batch if not entry[1].done()]
             if batch:
                 await self._write(batch)
+
+    async def _gather(self) -> None:
+        """Lets more come, as long as some do: one large batch costs less than two."""
+        there = 0
+        while there < len(self._waiting) < LARGEST_BATCH:
+            there = len(self._waiting)
+            await asyncio.sleep(_BREATH)
 
     async def _write(self, batch: Sequence[tuple[Upload, asyncio.Future[Kept]]]) -> None:
         try:
