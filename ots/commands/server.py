@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ots.commands.server_backup import backup_command, restore_command
 from ots.commands.server_content import content_group
 from ots.commands.server_peers import peers_command
 from ots.commands.server_probe import probe_command
@@ -17,6 +18,7 @@ Examples:
   ots server run
   ots server token create --department 571 --project HZ-12
   ots server user password admin
+  ots server backup /srv/backups
   ots server peers --listen 192.0.2.7:8080 --workers 4
 """
 
@@ -32,5 +34,7 @@ command.add_command(run_command)
 command.add_command(token_group)
 command.add_command(content_group)
 command.add_command(user_group)
+command.add_command(backup_command)
+command.add_command(restore_command)
 command.add_command(peers_command)
 command.add_command(probe_command)

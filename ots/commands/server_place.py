@@ -52,12 +52,19 @@ def server_folder(data: Path | None) -> Path:
 
 
 def on_database(
-    data: Path | None, database: str | None, work: Callable[[Database], Awaitable[Result]]
+    data: Path | None,
+    database: str | None,
+    work: Callable[[Database], Awaitable[Result]],
+    *,
+    as_it_is: bool = False,
 ) -> Result:
-    """Does something with the database of a server that may be running. CommandError if it can't."""
+    """Does something with the database of a server that may be running. CommandError if it can't.
+
+    The database is brought up to date first, unless it is to be taken `as_it_is`.
+    """
     from ots.server.database.database import DatabaseAway, DatabaseFull, open_database
     from ots.server.database.migrate import NewerDatabase, bring_up_to_date
-    from ots.server.first_start import FILE, default_database
+    from ots.server.first_start import FILE, UnfinishedRestore, check_whole, default_database
 
     folder = server_folder(data)
     if database is None and not (folder / FILE).exists():
@@ -66,10 +73,16 @@ def on_database(
             remedy=_("start it first: ots server run --data {folder}").format(folder=folder),
         )
 
+    try:
+        check_whole(folder)
+    except UnfinishedRestore as error:
+        raise CommandError(str(error), exit_code=exit_codes.INTERNAL) from None
+
     async def with_database() -> Result:
         opened = open_database(database or default_database(folder))
         try:
-            await bring_up_to_date(opened)
+            if not as_it_is:
+                await bring_up_to_date(opened)
             return await work(opened)
         finally:
             await opened.close()

@@ -111,6 +111,7 @@ def run_command(
 
     from ots.server.database.database import DatabaseAway, DatabaseFull
     from ots.server.database.migrate import NewerDatabase
+    from ots.server.first_start import UnfinishedRestore
     from ots.server.listening import CannotServe, Place
     from ots.server.patience import Patience
     from ots.server.peers.workers import WorkersFailed
@@ -138,7 +139,15 @@ def run_command(
         run(setup, ready)
     except UnusableKey as error:
         raise CommandError(str(error), exit_code=exit_codes.INTERNAL, remedy=error.remedy) from None
-    except (CannotServe, WorkersFailed, DatabaseAway, DatabaseFull, NewerDatabase, OSError) as error:
+    except (
+        CannotServe,
+        WorkersFailed,
+        DatabaseAway,
+        DatabaseFull,
+        NewerDatabase,
+        UnfinishedRestore,
+        OSError,
+    ) as error:
         raise CommandError(str(error), exit_code=exit_codes.INTERNAL) from None
     return exit_codes.PASS
 

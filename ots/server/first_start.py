@@ -19,6 +19,14 @@ FILE = "server.sqlite3"
 ADMINISTRATOR = "admin"
 
 
+UNFINISHED = ".restoring"
+"""A folder of this name in a server's folder: it is being restored, or that was cut off."""
+
+
+class UnfinishedRestore(Exception):
+    """The folder holds half of a server."""
+
+
 @dataclass(frozen=True, slots=True)
 class FirstAccount:
     """The first administrator; the password is shown once and must be changed at the first log-in."""
@@ -30,6 +38,14 @@ class FirstAccount:
 def default_database(folder: Path) -> str:
     """SQLite in the server's data folder."""
     return sqlite_url(folder / FILE)
+
+
+def check_whole(folder: Path) -> None:
+    """Raises UnfinishedRestore."""
+    if (folder / UNFINISHED).exists():
+        raise UnfinishedRestore(
+            f"a restore into {folder} was not finished: empty the folder and its database, and restore again"
+        )
 
 
 async def prepare(database: Database, name: str, now: float) -> FirstAccount | None:

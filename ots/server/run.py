@@ -21,7 +21,7 @@ from aiohttp import web
 from ots.server.app import make_app
 from ots.server.content.kept import KeptContent
 from ots.server.database.database import open_database
-from ots.server.first_start import FirstAccount, default_database, prepare
+from ots.server.first_start import FirstAccount, check_whole, default_database, prepare
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
 from ots.server.patience import USUAL, Patience, open_door
 from ots.server.peers.workers import Crew
@@ -60,10 +60,11 @@ class Setup:
 def run(setup: Setup, ready: Callable[[list[Place], FirstAccount | None], None]) -> None:
     """Serves until SIGTERM, SIGINT or SIGHUP; `ready` hears where, and the first account if it was made.
 
-    Raises CannotServe, UnusableKey, DatabaseAway, NewerDatabase before anything is started, WorkersFailed if
-    workers keep dying.
+    Raises CannotServe, UnfinishedRestore, UnusableKey, DatabaseAway, NewerDatabase before anything is
+    started, WorkersFailed if workers keep dying.
     """
     setup.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_whole(setup.folder)
     keys = Keys.of(setup.folder)
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(bound(place)) for place in setup.places]

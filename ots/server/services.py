@@ -28,6 +28,9 @@ from ots.signing.keys import key_id, load_or_make, write_public
 
 log = logging.getLogger("ots.server")
 
+EPOCH = "epoch"
+"""The name under which `server` has a word that changes with every restore; none before the first."""
+
 RECEIPT_KEY = "receipt.key"
 LICENCE_KEY = "licence.key"
 COMMAND_KEY = "command.key"

@@ -51,6 +51,18 @@ class Database:
                 yield connection
 
     @contextlib.asynccontextmanager
+    async def one_state(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of which all queries see the data as of one moment. Raises DatabaseAway."""
+        with explained():
+            async with self._reader.connect() as connection:
+                if self.dialect == "postgresql":
+                    await connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    )
+                async with connection.begin():
+                    yield connection
+
+    @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed, durably, when the block ends; undone if it raises.
 

@@ -23,15 +23,17 @@ async def bring_up_to_date(database: Database) -> None:
     async with database.migrating() as connection:
         if database.dialect == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(migrate)
 
 
-def _upgrade(connection: Connection) -> None:
+def migrate(connection: Connection, form: str = "head") -> None:
+    """Brings the database forward to a form of this version, in the caller's transaction. NewerDatabase."""
     config = Config()
     config.set_main_option("script_location", "ots.server:database")
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
     present = MigrationContext.configure(connection).get_current_revision()
-    if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
-        raise NewerDatabase(f"the database has form {present}, which this version of OTS does not know")
-    command.upgrade(config, "head")
+    known = {script.revision for script in scripts.walk_revisions()} | {None, "head"}
+    for unknown in {present, form} - known:
+        raise NewerDatabase(f"the database has form {unknown}, which this version of OTS does not know")
+    command.upgrade(config, form)
