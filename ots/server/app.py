@@ -21,6 +21,7 @@ from ots.server.assignments import handing_out, runs
 from ots.server.assignments import operations as assignments
 from ots.server.content import operations as content
 from ots.server.content.serving import add_content
+from ots.server.control import channel, command_operations, group_operations
 from ots.server.database.database import DatabaseAway
 from ots.server.identity import (
     account_operations,
@@ -64,6 +65,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *exporting.OPERATIONS,
     *revising.OPERATIONS,
     *removing.OPERATIONS,
+    *command_operations.OPERATIONS,
+    *group_operations.OPERATIONS,
+    *channel.OPERATIONS,
 )
 """Every operation of the interface, in the document's order."""
 
@@ -91,6 +95,7 @@ def make_app(services: Services) -> web.Application:
     add_pages(app)
     add_content(app)
     app.router.add_get("/api/v1/openapi.json", _document)
+    app.router.add_get(channel.PATH, channel.channel)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/readyz", _ready)
@@ -110,8 +115,10 @@ async def _settle(_app: web.Application) -> None:
 async def _run_writer(app: web.Application) -> AsyncIterator[None]:
     services = app[SERVICES]
     services.reports.start()
+    services.control.start()
     yield
     services.closing = True
+    await services.control.close()
     await services.reports.close()
     await services.database.close()
 

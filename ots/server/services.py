@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from ots.remote.wire import ServerKeys
 from ots.server.api.rates import RateLimiter
 from ots.server.content.kept import KeptContent
+from ots.server.control.control import Control
 from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
@@ -80,6 +81,10 @@ class Services:
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
     content: KeptContent | None = None
+    control: Control = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.control = Control(self)
 
     def observe(self, operation: str, status: int, seconds: float) -> None:
         """Counts what became of an offered report; requests as such are counted by a middleware."""

@@ -45,6 +45,8 @@ CODES: dict[str, tuple[int, str]] = {
     "too-slow": (408, "The body came too slowly"),
     "rate-limited": (429, "Too many requests"),
     "quota-exceeded": (429, "The licence's amount is used up"),
+    "busy": (429, "The agent has as many open commands as it may have"),
+    "overloaded": (503, "Too many agents connect at once"),
     "storage-full": (507, "The server has no room"),
     "database-away": (503, "The server's database does not answer"),
     "closing": (503, "The server is shutting down"),

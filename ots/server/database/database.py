@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 _BUSY_SECONDS = 10
 _ORDER = 0x07_5058
@@ -94,6 +95,24 @@ class Database:
                 ):
                     yield connection
                     await _check_keys(connection)
+
+    @contextlib.asynccontextmanager
+    async def listening(self, channel: str, hear: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
+        """Hears what is notified on a channel of PostgreSQL; the event says that the connection is gone.
+
+        The connection is none of the pool's. Raises DatabaseAway.
+        """
+        engine = create_async_engine(self._writer.url, poolclass=NullPool)
+        gone = asyncio.Event()
+        try:
+            with explained():
+                async with engine.connect() as connection:
+                    driver: Any = (await connection.get_raw_connection()).driver_connection
+                    await driver.add_listener(channel, lambda *heard: hear(heard[-1]))
+                    driver.add_termination_listener(lambda _driver: gone.set())
+                    yield gone
+        finally:
+            await engine.dispose()
 
     async def answers(self) -> None:
         """Raises DatabaseAway if it doesn't."""

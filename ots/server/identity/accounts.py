@@ -14,7 +14,7 @@ from ots.server.api.problems import Refused
 from ots.server.database.tables import account, api_token, department, project, role_grant, web_session
 from ots.server.identity.passwords import Passwords
 
-Role = Literal["viewer", "engineer", "manager", "licence_manager", "auditor", "admin"]
+Role = Literal["viewer", "operator", "engineer", "manager", "licence_manager", "auditor", "admin"]
 NAME = r"^[A-Za-z0-9._@-]+$"
 LONGEST_NAME = 60
 

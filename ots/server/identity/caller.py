@@ -9,12 +9,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import ColumnElement, Table, and_, false, or_, true
 
 ROLES: dict[str, frozenset[str]] = {
-    "viewer": frozenset({"agents:read", "reports:read", "assignments:read"}),
-    "engineer": frozenset({"agents:read", "reports:read", "reports:write", "assignments:read"}),
+    "viewer": frozenset({"agents:read", "reports:read", "assignments:read", "commands:read"}),
+    "operator": frozenset(
+        {"agents:read", "reports:read", "assignments:read", "commands:read", "commands:run"}
+    ),
+    "engineer": frozenset(
+        {"agents:read", "reports:read", "reports:write", "assignments:read", "commands:read"}
+    ),
     "manager": frozenset(
         {"agents:read", "agents:write", "reports:read", "reports:write", "tokens:read", "tokens:write"}
         | {"licences:read", "projects:read", "assignments:read", "assignments:write"}
         | {"content:read", "content:write"}
+        | {"commands:read", "commands:run", "commands:hold"}
     ),
     "licence_manager": frozenset({"agents:read", "licences:read", "licences:write", "projects:read"}),
     "auditor": frozenset({"audit:read", "agents:read", "projects:read"}),
@@ -23,6 +29,7 @@ ROLES: dict[str, frozenset[str]] = {
         | {"agents:read", "agents:write", "reports:read", "reports:write", "reports:delete"}
         | {"content:read", "content:write"}
         | {"reports:unredacted", "assignments:read", "assignments:write"}
+        | {"commands:read", "commands:run", "commands:hold"}
         | {"tokens:read", "tokens:write", "licences:read", "licences:write"}
     ),
 }
@@ -120,3 +127,8 @@ class Person(Caller):
         if self.limit is not None and scope not in self.limit:
             return Reach(())
         return Reach(tuple(grant for grant in self.grants if scope in ROLES.get(grant.role, frozenset())))
+
+    def role_at(self, department_id: int | None, project_id: int | None) -> str | None:
+        """A role of theirs that holds for a department and project, the one that may do most."""
+        held = [grant.role for grant in self.grants if Reach([grant]).covers(department_id, project_id)]
+        return max(held, key=lambda role: len(ROLES.get(role, ())), default=None)

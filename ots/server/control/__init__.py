@@ -1,0 +1,1 @@
+"""Commands from people to agents: kept, signed, delivered, and what became of them."""

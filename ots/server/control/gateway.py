@@ -1,0 +1,121 @@
+"""The lines of this process: who is connected, and the one that is in use where there are several."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ots.clock import rfc3339
+from ots.remote import control_wire as wire
+from ots.server.api.problems import Refused
+from ots.server.control.bus import Bus
+from ots.server.control.line import Line
+
+if TYPE_CHECKING:
+    from ots.server.services import Services
+
+log = logging.getLogger("ots.server")
+
+_TICK = 1.0
+_CLOSING_SPREAD = 30.0
+_REPLACED = 60.0
+
+
+class Admission:
+    """How many agents may come onto a line each second: fewer at first, since after a start all want to."""
+
+    def __init__(self, rate: float = 50.0, first_rate: float = 10.0, ramp: float = 30.0) -> None:
+        self._rate, self._first, self._ramp = rate, first_rate, ramp
+        self._begun = self._then = time.monotonic()
+        self._left = first_rate
+
+    def admit(self) -> None:
+        """Takes one in. Raises Refused `overloaded` before anything was spent on it."""
+        now = time.monotonic()
+        rate = self._rate if now - self._begun >= self._ramp else self._first
+        self._left = min(rate, self._left + (now - self._then) * rate)
+        self._then = now
+        if self._left < 1:
+            raise Refused("overloaded", retry_after=5.0)
+        self._left -= 1
+
+
+class Gateway:
+    """Lines by agent. The newest line of an agent is its line; older ones are closed, in every process."""
+
+    def __init__(self, services: Services, bus: Bus, *, ping: float = wire.PING) -> None:
+        self._services = services
+        self._bus = bus
+        self._lines: dict[str, Line] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._heart: asyncio.Task[None] | None = None
+        self.ping = ping
+        self.admission = Admission()
+        bus.subscribe(self._told)
+
+    def start(self) -> None:
+        self._heart = asyncio.create_task(self._beat(), name="control heart")
+
+    async def close(self) -> None:
+        """Sends everybody away, to come back spread over a while."""
+        if self._heart is not None:
+            self._heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._heart
+        bye = wire.Bye(after=_CLOSING_SPREAD, reason="closing")
+        await asyncio.gather(*(line.end(bye) for line in self._lines.values()), *self._ending)
+
+    def line_of(self, agent_id: str) -> Line | None:
+        line = self._lines.get(agent_id)
+        return None if line is None or line.closed else line
+
+    @property
+    def lines(self) -> Iterable[Line]:
+        return self._lines.values()
+
+    async def open(self, line: Line) -> None:
+        """Puts a line into use and greets the agent."""
+        older = self._lines.get(line.agent_id)
+        self._lines[line.agent_id] = line
+        if older is not None:
+            self._end(older, wire.Bye(after=_REPLACED, reason="replaced"))
+        await line.send(
+            wire.Welcome(
+                server_id=self._services.server_id, time=rfc3339(self._services.wall()), ping=self.ping
+            )
+        )
+
+    def drop(self, line: Line) -> None:
+        """Forgets a line that has ended, unless another has taken its place."""
+        if self._lines.get(line.agent_id) is line:
+            del self._lines[line.agent_id]
+
+    def _told(self, topic: str) -> None:
+        kind, _, rest = topic.partition(":")
+        if kind == "x":
+            self._services.agents.forget(rest)
+            self._end(self._lines.get(rest), wire.Bye(after=300.0, reason="state"))
+        elif kind == "l":
+            agent_id, _, line_id = rest.partition(":")
+            line = self._lines.get(agent_id)
+            if line is not None and line.line_id != line_id:
+                self._end(line, wire.Bye(after=_REPLACED, reason="replaced"))
+
+    def _end(self, line: Line | None, bye: wire.Bye) -> None:
+        if line is not None:
+            task = asyncio.ensure_future(line.end(bye))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            for line in list(self._lines.values()):
+                await line.keep_alive(now)
+                if line.closed:
+                    self.drop(line)

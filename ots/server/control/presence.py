@@ -1,0 +1,104 @@
+"""Who is there, for everybody to see: written in batches, never for a ping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ots.remote import control_wire as wire
+from ots.server.control.gateway import Gateway
+from ots.server.control.line import Line
+from ots.server.database.control_tables import presence
+from ots.server.database.database import DatabaseAway, DatabaseFull
+from ots.server.database.tables import agent
+
+if TYPE_CHECKING:
+    from ots.server.services import Services
+
+log = logging.getLogger("ots.server")
+
+CHANGES = 0.5
+"""Seconds between two batches of agents that came or went."""
+FLUSH = 30.0
+"""Seconds between two batches of `last_seen`."""
+
+STALE = wire.DEAD * wire.PING * (1 + wire.JITTER)
+"""Seconds after which an agent that was not heard of is not there, whatever the row says."""
+
+
+class Presence:
+    """One task that writes who came, who went, and when each was last heard."""
+
+    def __init__(self, services: Services, gateway: Gateway) -> None:
+        self._services = services
+        self._gateway = gateway
+        self._came: dict[str, Line] = {}
+        self._went: dict[str, Line] = {}
+        self._flushed = time.monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="control presence")
+
+    async def close(self) -> None:
+        """Writes that everybody has gone."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for line in list(self._gateway.lines):
+            self.went(line)
+        with contextlib.suppress(DatabaseAway, DatabaseFull):
+            await self._write([])
+
+    def came(self, line: Line) -> None:
+        self._came[line.agent_id] = line
+
+    def went(self, line: Line) -> None:
+        self._went[line.line_id] = line
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(CHANGES)
+            due = time.monotonic() - self._flushed >= FLUSH
+            if not (due or self._came or self._went):
+                continue
+            try:
+                await self._write(self._gateway.lines if due else ())
+            except (DatabaseAway, DatabaseFull) as error:
+                log.warning("who is there is not kept, the database is away: %s", error)
+                continue
+            if due:
+                self._flushed = time.monotonic()
+
+    async def _write(self, heard: Iterable[Line]) -> None:
+        wall, now = self._services.wall(), time.monotonic()
+        came, went = dict(self._came), dict(self._went)
+        seen = [(line.agent_id, wall - (now - line.heard)) for line in heard]
+        async with self._services.database.writing() as connection:
+            insert: Any = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
+            for line in came.values():
+                row = {"line": line.line_id, "way": line.way, "since": wall, "last_seen": wall}
+                placed = insert(presence).values(agent_id=line.agent_id, **row)
+                await connection.execute(placed.on_conflict_do_update(index_elements=["agent_id"], set_=row))
+            for line in went.values():
+                await connection.execute(delete(presence).where(presence.c.line == line.line_id))
+            for agent_id, moment in seen:
+                await connection.execute(
+                    update(presence).where(presence.c.agent_id == agent_id).values(last_seen=moment)
+                )
+                await connection.execute(
+                    update(agent).where(agent.c.agent_id == agent_id).values(seen=moment)
+                )
+        for agent_id, line in came.items():
+            if self._came.get(agent_id) is line:
+                del self._came[agent_id]
+        for line_id in went:
+            self._went.pop(line_id, None)
