@@ -175,6 +175,10 @@ class Ledger:
                 "UPDATE entry SET state = 'interrupted', changed = ? WHERE state = 'started'", (now,)
             )
             connection.execute(
+                "UPDATE entry SET state = 'missed', changed = ? WHERE state = 'recorded' AND kind != 'run'",
+                (now,),
+            )
+            connection.execute(
                 "UPDATE entry SET state = 'expired', changed = ? WHERE state = 'recorded' AND not_after <= ?",
                 (now, now),
             )
@@ -188,6 +192,12 @@ class Ledger:
         """What is known of an order or command."""
         with self._reading() as connection:
             return next(iter(self._rows(connection, "order_id = ?", order_id)), None)
+
+    def waiting(self) -> list[str]:
+        """The ids of orders by command that have not started."""
+        with self._reading() as connection:
+            rows = self._rows(connection, "state = 'recorded' AND kind = 'run' AND seq IS NOT NULL")
+        return [entry.order_id for entry in rows]
 
     def untold(self, most: int = 200) -> list[Entry]:
         """Commands of which the server has not confirmed how they stand, the oldest first."""

@@ -180,15 +180,7 @@ class Client:
     async def _once(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         assert self._session is not None
         url = self._url.with_path(API + path)
-        signed = signed_headers(
-            method,
-            url.raw_path,
-            "",
-            body,
-            key=self._who.key,
-            key_id=self._who.agent_id,
-            created=int(time.time() + self.clock_offset),
-        )
+        signed = self._signed(method, url, body)
         through, for_proxy = self._proxy()
         tunnelled = self._url.scheme == "https"  # only a tunnel has a head of its own
         try:
@@ -210,6 +202,52 @@ class Client:
             raise Refused("timeout", "the server did not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Refused("connection-lost", _reason(error)) from None
+
+    async def websocket(self, path: str, largest: int) -> aiohttp.ClientWebSocketResponse:
+        """A signed request below `/api/v1`, upgraded; frames of at most `largest` bytes. Raises Refused.
+
+        A refusal has a status and no code of the server, since its words are not read.
+        """
+        assert self._session is not None
+        url = self._url.with_path(API + path)
+        through, for_proxy = self._proxy()
+        tunnelled = self._url.scheme == "https"
+        try:
+            async with asyncio.timeout(2 * self._patience.connect):
+                return await self._session.ws_connect(
+                    url,
+                    headers={**self._signed("GET", url, b""), **({} if tunnelled else for_proxy)},
+                    proxy=through,
+                    proxy_headers=for_proxy if tunnelled else None,
+                    compress=0,
+                    max_msg_size=largest,
+                    autoping=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            asked = retry_after(error.headers.get("Retry-After") if error.headers else None)
+            text = f"the server answered {error.status}"
+            raise Refused(f"http-{error.status}", text, status=error.status, retry_after=asked) from None
+        except aiohttp.ClientConnectorError as error:
+            raise Refused("unreachable", _reason(error), arrived=False) from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise Refused("proxy", f"the proxy answered {error.status}", arrived=False) from None
+        except TimeoutError:
+            raise Refused("timeout", "the server did not answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Refused("connection-lost", _reason(error)) from None
+
+    def _signed(self, method: str, url: URL, body: bytes) -> dict[str, str]:
+        """The headers that sign a request now, by the server's clock."""
+        return signed_headers(
+            method,
+            url.raw_path,
+            "",
+            body,
+            key=self._who.key,
+            key_id=self._who.agent_id,
+            created=int(time.time() + self.clock_offset),
+        )
 
     def _proxy(self) -> tuple[str | None, dict[str, str]]:
         """The environment's proxy for the server, and what it wants to know."""

@@ -30,7 +30,7 @@ from ots.server.control.command_operations import (
 )
 from ots.server.control.conducting import begin_stage, is_settled, locked
 from ots.server.control.run_wish import RunWish, run_args
-from ots.server.control.selecting import Selector, grants, selected
+from ots.server.control.selecting import Choice, grants, selected
 from ots.server.control.states import State
 from ots.server.database.control_tables import command, group_run, group_run_agent
 from ots.server.database.tables import agent, report
@@ -59,7 +59,7 @@ class GroupWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `preview` only says which agents it would be for, and what each one's licence says.
     """
 
-    on: Selector
+    on: Choice
     run: RunWish
     canary: Canary | None = None
     spread: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)] = 0.0

@@ -194,8 +194,8 @@ def _standings(message: wire.FromAgent) -> list[wire.Standing]:
         return [wire.Standing(command_id=message.command_id, state="started")] if message.started else []
     states: dict[str, wire.Settled] = {"accepted": "recorded", "rejected": "refused"}
     state = message.state if message.answer == "duplicate" else states[message.answer]
-    if state is None:
-        return []
+    if state is None or (message.answer == "duplicate" and state not in ("recorded", "started")):
+        return []  # how it ended comes by itself, with all that belongs to it
     return [wire.Standing(command_id=message.command_id, state=state, reason=message.reason)]
 
 

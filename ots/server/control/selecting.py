@@ -24,7 +24,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 
 
-class Selector(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Choice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Active agents; of one kind of condition any may hold, of different kinds each must.
 
     `everything` is for all agents within reach and goes with no condition.
@@ -37,7 +37,7 @@ class Selector(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     everything: bool = False
 
 
-async def selected(connection: AsyncConnection, wanted: Selector, reach: Reach) -> Sequence[Any]:
+async def selected(connection: AsyncConnection, wanted: Choice, reach: Reach) -> Sequence[Any]:
     """The rows of the agents, with `department` and `project`. Raises Refused where one named isn't there."""
     conditions = (wanted.agents, wanted.tags, wanted.departments, wanted.projects)
     if wanted.everything == any(conditions):

@@ -1,0 +1,68 @@
+"""Remote control as a part of the resident agent: ledger, obedience and line, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from ots.agent.basic_duties import register_basic
+from ots.agent.duties import Duties
+from ots.agent.ledger import Ledger
+from ots.agent.obey import Obedience, Runs
+from ots.license.policy import Entitlement
+from ots.remote import control_wire as wire
+from ots.remote.channel import Channel
+from ots.remote.client import Client, Refused
+from ots.remote.enrol import refresh
+from ots.remote.identity import Identity
+from ots.remote.membership import Membership, MembershipError
+
+log = logging.getLogger("ots.agent")
+
+_ASK_AGAIN = 60.0
+
+
+class RemoteControl:
+    """Made before the runs, which tell it of their events; `run` keeps the line until it is cancelled."""
+
+    def __init__(
+        self,
+        folder: Path,
+        membership: Membership,
+        who: Identity,
+        ledger: Ledger,
+        duties: Duties,
+        runs: Runs,
+        rights: Callable[[], Entitlement],
+    ) -> None:
+        self._folder = folder
+        self._membership = membership
+        self._client = Client(membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca)
+        register_basic(duties)
+        self.obedience = Obedience(membership, ledger, duties, runs, rights, self._say)
+        self.channel = Channel(self._client, self.obedience)
+
+    async def run(self, resumed: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Learns the server's command key where none is pinned, then keeps the line."""
+        async with self._client:
+            try:
+                while not self._membership.command_keys:
+                    if not await self._learn():
+                        await asyncio.sleep(_ASK_AGAIN)
+                if resumed is not None:
+                    await resumed()
+                await self.channel.run()
+            finally:
+                await self.obedience.close()
+
+    async def _learn(self) -> bool:
+        try:
+            await refresh(self._folder, self._membership, self._client)
+        except (Refused, MembershipError) as error:
+            log.warning("the server's command key is not known yet: %s", error)
+        return bool(self._membership.command_keys)
+
+    def _say(self, message: wire.FromAgent) -> None:
+        self.channel.say(message)
