@@ -75,6 +75,22 @@ Examples:
     metavar="DAYS",
     help=_("Keep the contents of reports no longer than this, whatever a licence grants; hashes stay."),
 )
+@click.option(
+    "--agent-ping",
+    type=click.FloatRange(0.2, 600),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=_("Ping connected agents about this often; a line silent for 2.5 times as long is dead."),
+)
+@click.option(
+    "--agent-return",
+    type=click.FloatRange(0.1, 600),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=_("Let agents whose line was lost come back at a moment within this time, each at another."),
+)
 @click.option("--name", default="OTS server", show_default=True, metavar="TEXT", help=_("What it is called."))
 @json_option
 def run_command(
@@ -88,6 +104,8 @@ def run_command(
     rates: float,
     patience: float,
     keep: float | None,
+    agent_ping: float,
+    agent_return: float,
     name: str,
     as_json: bool,
 ) -> int:
@@ -130,6 +148,8 @@ def run_command(
         rate_factor=rates,
         patience=Patience(silence=patience),
         keep=None if keep is None else keep * 86_400.0,
+        agent_ping=agent_ping,
+        agent_return=agent_return,
     )
 
     def ready(places: list[Place], first: FirstAccount | None) -> None:

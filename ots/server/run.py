@@ -51,6 +51,8 @@ class Setup:
     rate_factor: float = 1.0
     patience: Patience = USUAL
     keep: float | None = None
+    agent_ping: float = 60.0
+    agent_return: float = 30.0
 
     @property
     def url(self) -> str:
@@ -111,6 +113,8 @@ async def _serve(
         keep=setup.keep,
         content=KeptContent(setup.folder),
     )
+    services.control.gateway.ping = setup.agent_ping
+    services.control.gateway.first_wait = setup.agent_return
     runner = web.AppRunner(
         make_app(services),
         access_log=None,

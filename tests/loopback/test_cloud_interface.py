@@ -111,6 +111,12 @@ class Place:
         wishes = (await admin.get("/api/v1/licence-requests?limit=500"))[1]["items"]
         status, assigned = await admin.send("POST", "/api/v1/assignments", self.assignment())
         assert status == 201, assigned
+        commands = f"/api/v1/agents/{agent.agent_id}/commands"
+        asked_of = {"kind": "ping", "reason": self.mark, "expires_in": 3600}
+        status, commanded = await admin.send("POST", commands, asked_of)
+        assert status == 201, commanded
+        status, started = await admin.send("POST", "/api/v1/group-runs", self.group_run())
+        assert status == 201, started
         mine = next(item for item in licences if item["agent_id"] == agent.agent_id)
         self.objects = {
             "agent_id": agent.agent_id,
@@ -118,12 +124,19 @@ class Place:
             "report": str(reports[0]["number"]),
             "licence_id": mine["licence_id"],
             "assignment_id": assigned["assignment_id"],
+            "command_id": commanded["command_id"],
+            "run_id": started["run_id"],
             "wish": str(next(item["number"] for item in wishes if item["agent_id"] == agent.agent_id)),
         }
 
     def assignment(self) -> dict[str, Any]:
         place = {"department": self.mark, "project": f"p-{self.mark}"}
         return {"name": self.mark, "case": {"name": "broadband"}, "schedule": {"every": "1 h"}, **place}
+
+    def group_run(self) -> dict[str, Any]:
+        """A run on every agent of this department, which only people of it may start."""
+        run = {"case": "ping", "parameters": {"target": self.mark}}
+        return {"on": {"departments": [self.mark]}, "run": run, "expires_in": 3600}
 
     def path(self, operation: Operation) -> str:
         """The operation's path with this place's object in it."""
@@ -135,6 +148,10 @@ class Place:
     def body(self, operation: Operation) -> Any:
         """What would change something of this place, for every operation that takes a body."""
         return {
+            "takeContent": {},
+            "editAgent": {"name": "taken over", "tags": ["intruder"]},
+            "giveCommand": {"kind": "ping", "reason": "a leak"},
+            "startGroupRun": self.group_run(),
             "changeAgent": {"action": "suspend", "reason": "a leak"},
             "makeToken": {"department": self.mark, "project": f"p-{self.mark}"},
             "makeLicence": {"tier": "professional", "agent_id": self.objects["agent_id"]},
@@ -204,6 +221,8 @@ async def _state(admin: Visitor) -> list[str]:
     """Everything that could be changed, a line for each thing."""
     lines = []
     for path in (
+        "commands",
+        "group-runs",
         "agents",
         "reports",
         "licences",

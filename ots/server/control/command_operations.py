@@ -20,7 +20,6 @@ from ots.server.api.times import stamp
 from ots.server.control.bus import Change
 from ots.server.control.issuing import issue
 from ots.server.control.run_wish import RunWish, run_args
-from ots.server.control.selecting import grants
 from ots.server.control.states import FINAL, State, move
 from ots.server.database.control_tables import command, command_event
 from ots.server.database.tables import agent, department, project
@@ -144,7 +143,7 @@ async def create(call: Call) -> Answer:
         args: dict[str, Any] = {"reason": wish.reason} if wish.reason else {}
         duration = 0.0
         if wish.run is not None:
-            grant = (await grants(change.connection, [row], now))[row.agent_id]
+            grant = (await services.grants.of_agents(change.connection, [row.agent_id], now))[row.agent_id]
             if not grant.covers("remote-run"):
                 raise Refused("licence-required", "remote-run: the agent's licence does not grant it")
             args |= run_args(wish.run, run_id=None, agents=1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ots.server")
 
 _TICK = 1.0
-_CLOSING_SPREAD = 30.0
+_RETURN = 30.0
 _REPLACED = 60.0
 
 
@@ -47,13 +47,14 @@ class Admission:
 class Gateway:
     """Lines by agent. The newest line of an agent is its line; older ones are closed, in every process."""
 
-    def __init__(self, services: Services, bus: Bus, *, ping: float = wire.PING) -> None:
+    def __init__(self, services: Services, bus: Bus) -> None:
         self._services = services
         self._bus = bus
         self._lines: dict[str, Line] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._heart: asyncio.Task[None] | None = None
-        self.ping = ping
+        self.ping = wire.PING
+        self.first_wait = _RETURN
         self.admission = Admission()
         bus.subscribe(self._told)
 
@@ -66,7 +67,7 @@ class Gateway:
             self._heart.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._heart
-        bye = wire.Bye(after=_CLOSING_SPREAD, reason="closing")
+        bye = wire.Bye(after=min(1.0, self.first_wait), reason="closing")
         await asyncio.gather(*(line.end(bye) for line in self._lines.values()), *self._ending)
 
     def line_of(self, agent_id: str) -> Line | None:
@@ -85,7 +86,10 @@ class Gateway:
             self._end(older, wire.Bye(after=_REPLACED, reason="replaced"))
         await line.send(
             wire.Welcome(
-                server_id=self._services.server_id, time=rfc3339(self._services.wall()), ping=self.ping
+                server_id=self._services.server_id,
+                time=rfc3339(self._services.wall()),
+                ping=self.ping,
+                first_wait=self.first_wait,
             )
         )
 

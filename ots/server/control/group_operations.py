@@ -30,7 +30,7 @@ from ots.server.control.command_operations import (
 )
 from ots.server.control.conducting import begin_stage, is_settled, locked
 from ots.server.control.run_wish import RunWish, run_args
-from ots.server.control.selecting import Choice, grants, selected
+from ots.server.control.selecting import Choice, selected
 from ots.server.control.states import State
 from ots.server.database.control_tables import command, group_run, group_run_agent
 from ots.server.database.tables import agent, report
@@ -130,7 +130,7 @@ async def start(call: Call) -> Answer:
         chosen = await selected(change.connection, wish.on, reach)
         if not chosen:
             raise Refused("not-found", "no active agent within your reach fits")
-        allowed = await grants(change.connection, chosen, now)
+        allowed = await services.grants.of_agents(change.connection, [row.agent_id for row in chosen], now)
         refused = {row.agent_id: _licence_says(allowed[row.agent_id], len(chosen)) for row in chosen}
         if all(refused.values()):
             raise Refused("licence-required", next(filter(None, refused.values())))

@@ -1,25 +1,20 @@
-"""Which agents a run is for: what was asked, within the reach of who asks, and what their licences say."""
+"""Which agents a run is for: what was asked, within the reach of who asks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ots.license.document import read_licence
-from ots.license.grant import Grant
 from ots.server.api.problems import Refused
 from ots.server.database.control_tables import agent_tag
-from ots.server.database.tables import agent, department, licence, project
+from ots.server.database.tables import agent, department, project
 from ots.server.identity.caller import Reach
-from ots.signing.keys import decode64
-from ots.signing.statement import StatementError, strict_object
 
 MOST_AGENTS = 10_000
-_CHUNK = 500
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 
@@ -68,43 +63,3 @@ async def selected(connection: AsyncConnection, wanted: Choice, reach: Reach) ->
     if missing:
         raise Refused("not-found", f"no active agent {missing[0]!r}")
     return rows
-
-
-async def grants(connection: AsyncConnection, agents: Sequence[Any], now: float) -> dict[str, Grant]:
-    """What the licence in force of each of these agents grants."""
-    newest: dict[str, Any] = {}
-    for some in _chunks(agents):
-        projects = {row.project_id for row in some if row.project_id is not None}
-        rows = (
-            await connection.execute(
-                select(licence)
-                .where(
-                    licence.c.agent_id.in_([row.agent_id for row in some])
-                    | (licence.c.project_id.in_(projects) & licence.c.agent_id.is_(None)),
-                    licence.c.revoked.is_(None),
-                    licence.c.not_after > now,
-                )
-                .order_by(licence.c.serial)
-            )
-        ).all()
-        for row in some:
-            for each in rows:
-                if each.agent_id == row.agent_id or (
-                    each.agent_id is None and each.project_id == row.project_id
-                ):
-                    newest[row.agent_id] = each
-    return {row.agent_id: _grant(newest.get(row.agent_id)) for row in agents}
-
-
-def _grant(row: Any | None) -> Grant:
-    """The licence is this server's own, from its own database: its content counts without a signature."""
-    if row is None:
-        return Grant(None)
-    try:
-        return Grant(read_licence(strict_object(decode64(row.text.split(".")[1]))))
-    except (StatementError, ValueError):
-        return Grant(None)
-
-
-def _chunks(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))

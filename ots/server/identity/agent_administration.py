@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
+from ots.server.control.agent_tags import online, set_tags, tags_of
+from ots.server.control.selecting import Tag
 from ots.server.database.tables import agent, department, project
 from ots.server.identity import audit
 from ots.server.licences.issuing import issue
@@ -46,6 +49,8 @@ class AgentView(msgspec.Struct, kw_only=True):
     waiting: int | None
     possible_clone: str | None
     replaces: str | None
+    tags: list[str]
+    online: bool
 
 
 class AgentDetail(AgentView, kw_only=True):
@@ -72,6 +77,13 @@ class AgentQuery(PageQuery, kw_only=True, forbid_unknown_fields=True):
     search: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
+class AgentEdit(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What people may say of an agent: its name, null to keep it, and all of its tags."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=50)]
+
+
 class AgentChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What is to become of an agent, and why."""
 
@@ -96,14 +108,43 @@ async def list_agents(call: Call) -> Answer:
         )
     async with call.services.database.reading() as connection:
         rows, following = await page_of(connection, query, agent.c.agent_id, wanted)
-    return Answer(200, AgentPage(items=[_view(row) for row in rows], next=following))
+        more = await _more(connection, [row.agent_id for row in rows], call.services.wall())
+    items = [AgentView(**_common(row), **more[row.agent_id]) for row in rows]
+    return Answer(200, AgentPage(items=items, next=following))
 
 
 async def show_agent(call: Call) -> Answer:
     """One agent."""
     async with call.services.database.reading() as connection:
         row = await _within_reach(connection, call, "agents:read")
-    return Answer(200, _detail(row))
+        detail = await _detail(connection, row, call.services.wall())
+    return Answer(200, detail)
+
+
+async def edit_agent(call: Call) -> Answer:
+    """Names an agent and tags it."""
+    edit: AgentEdit = call.body
+    now = call.services.wall()
+    async with call.services.database.writing() as connection:
+        row = await _within_reach(connection, call, "agents:write")
+        if edit.name is not None:
+            await connection.execute(
+                update(agent).where(agent.c.agent_id == row.agent_id).values(name=edit.name)
+            )
+        await set_tags(connection, row.agent_id, edit.tags)
+        await audit.note(
+            connection,
+            time=now,
+            actor=call.person.name,
+            address=call.address,
+            action="edit",
+            object=f"agent {row.agent_id}",
+            detail={"name": edit.name, "tags": sorted(set(edit.tags))},
+            department_id=row.department_id,
+            project_id=row.project_id,
+        )
+        detail = await _detail(connection, await _within_reach(connection, call, "agents:write"), now)
+    return Answer(200, detail)
 
 
 async def change_agent(call: Call) -> Answer:
@@ -111,7 +152,8 @@ async def change_agent(call: Call) -> Answer:
     change: AgentChange = call.body
     before, after = MOVES[change.action]
     now = call.services.wall()
-    async with call.services.database.writing() as connection:
+    async with call.services.control.bus.changing() as telling:
+        connection = telling.connection
         row = await _within_reach(connection, call, "agents:write")
         done = await connection.execute(
             update(agent)
@@ -133,9 +175,11 @@ async def change_agent(call: Call) -> Answer:
             department_id=row.department_id,
             project_id=row.project_id,
         )
-        row = await _within_reach(connection, call, "agents:write")
+        if after != "active":
+            telling.tell(f"x:{row.agent_id}")
+        detail = await _detail(connection, await _within_reach(connection, call, "agents:write"), now)
     call.services.agents.forget(row.agent_id)
-    return Answer(200, _detail(row))
+    return Answer(200, detail)
 
 
 async def _within_reach(connection: AsyncConnection, call: Call, scope: str) -> Any:
@@ -160,13 +204,17 @@ def _selected() -> Select[Any]:
     )
 
 
-def _view(row: Any) -> AgentView:
-    return AgentView(**_common(row))
+async def _more(connection: AsyncConnection, agents: Sequence[str], now: float) -> dict[str, dict[str, Any]]:
+    """What stands in other tables of each agent."""
+    tags, there = await tags_of(connection, agents), await online(connection, agents, now)
+    return {agent_id: {"tags": tags[agent_id], "online": agent_id in there} for agent_id in agents}
 
 
-def _detail(row: Any) -> AgentDetail:
+async def _detail(connection: AsyncConnection, row: Any, now: float) -> AgentDetail:
+    more = await _more(connection, [row.agent_id], now)
     return AgentDetail(
         **_common(row),
+        **more[row.agent_id],
         public_key=row.public_key,
         fingerprint=row.fingerprint,
         token_id=row.token_id,
@@ -217,6 +265,19 @@ OPERATIONS = (
         rate=Rate.READ,
         gives={200: AgentDetail},
         handle=show_agent,
+    ),
+    Operation(
+        name="editAgent",
+        method="PUT",
+        path="/api/v1/agents/{agent_id}",
+        summary="Name an agent and tag it.",
+        access=Access.PERSON,
+        scope="agents:write",
+        rate=Rate.WRITE,
+        takes=AgentEdit,
+        gives={200: AgentDetail},
+        problems=("storage-full",),
+        handle=edit_agent,
     ),
     Operation(
         name="changeAgent",

@@ -10,6 +10,7 @@ TIERS = (N_("default"), N_("friendly"), N_("professional"))
 KINDS = (N_("measured"), N_("note"), N_("redaction"), N_("judgement"))
 ROLES = (
     N_("viewer"),
+    N_("operator"),
     N_("engineer"),
     N_("manager"),
     N_("licence_manager"),
