@@ -64,8 +64,8 @@ log = logging.getLogger("ots.remote")
 class SyncFailed(Exception):
     """Nothing was taken over; what was in use is. `code` is why for a machine, `remedy` what would help.
 
-    Codes: no-trust, busy, unreachable, missing, timeout, too-large, expired, rolled-back, tampered,
-    malformed, disk-full, not-written.
+    Codes: no-trust, busy, unreachable, missing, refused, timeout, too-large, expired, rolled-back,
+    tampered, malformed, disk-full, not-written.
     """
 
     def __init__(self, code: str, message: str, remedy: str) -> None:
@@ -382,6 +382,8 @@ def _explain(error: Exception, fetcher: Fetcher | None) -> SyncFailed | None:
             return error
         case tuf.DownloadHTTPError(status_code=404):
             return SyncFailed("missing", str(error), _ASK)
+        case tuf.DownloadHTTPError():
+            return SyncFailed("refused", str(error), _TRY)
         case tuf.DownloadLengthMismatchError():
             return SyncFailed("too-large", f"the answer is longer than was announced: {error}", _ASK)
         case tuf.SlowRetrievalError() | TimeoutError():

@@ -43,6 +43,7 @@ class Fetcher(FetcherInterface):
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._session: aiohttp.ClientSession | None = None
+        self._answer: aiohttp.ClientResponse | None = None
         self._known: tuple[str, str, bytes] | None = None
         self.etag: str | None = None
         self.clock_offset: float | None = None
@@ -69,6 +70,7 @@ class Fetcher(FetcherInterface):
 
     async def close(self) -> None:
         """Ends every request; the updater hears of it as of a lost connection."""
+        self._let_go()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -79,22 +81,21 @@ class Fetcher(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         response = self._wait_for(self._open(url))
-        try:
-            if response.status == _NOT_MODIFIED and self._known is not None and self._known[0] == url:
-                yield self._known[2]
-                return
-            while chunk := self._wait_for(response.content.read(_CHUNK)):
-                self.bytes_received += len(chunk)
-                yield chunk
-        finally:
-            self._loop.call_soon_threadsafe(response.close)
+        if response.status == _NOT_MODIFIED and self._known is not None and self._known[0] == url:
+            yield self._known[2]
+            return
+        while chunk := self._wait_for(response.content.read(_CHUNK)):
+            self.bytes_received += len(chunk)
+            yield chunk
 
     async def _open(self, url: str) -> aiohttp.ClientResponse:
+        self._let_go()
         if self._session is None:
             raise DownloadError("interrupted")
         known = self._known is not None and self._known[0] == url
         headers = {"If-None-Match": self._known[1]} if known and self._known is not None else {}
         response = await self._session.get(url, allow_redirects=False, headers=headers, **_proxy(url))
+        self._answer = response
         self._note_clock(response)
         if response.status >= _FIRST_REFUSAL or (response.status >= 300 and not known):  # noqa: PLR2004
             response.close()
@@ -105,6 +106,12 @@ class Fetcher(FetcherInterface):
         if url.endswith("/timestamp.json"):
             self.etag = response.headers.get("ETag")
         return response
+
+    def _let_go(self) -> None:
+        """Ends the answer before this one, of which the updater may have read enough."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
 
     def _note_clock(self, response: aiohttp.ClientResponse) -> None:
         try:
