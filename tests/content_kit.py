@@ -31,7 +31,8 @@ vars: {{host: 127.0.0.1}}
 steps:
   - {{id: ping, probe: ping, target: "${{host}}", params: {{count: 1}}}}
 """
-HURRY = Patience(connect=2.0, silence=1.0, total=2.0)
+CALM = Patience(connect=5.0, silence=5.0, total=10.0)
+HURRY = Patience(connect=2.0, silence=0.6, total=1.2)
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -83,6 +84,7 @@ def host(folder: Path) -> Iterator[Host]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             served.asked.append(self.path)
@@ -132,10 +134,10 @@ class Field:
         data = (self.repository.public / "metadata" / f"{root}.root.json").read_bytes()
         pin(self.data, data, Source(url=self.host.url))
 
-    def sync(self, patience: Patience = HURRY) -> Synced:
+    def sync(self, patience: Patience = CALM) -> Synced:
         return asyncio.run(sync(self.data, patience=patience))
 
-    def refused(self, code: str, patience: Patience = HURRY) -> SyncFailed:
+    def refused(self, code: str, patience: Patience = CALM) -> SyncFailed:
         """Asserts that a synchronisation fails with this code and leaves what was in use."""
         before = read_held(self.data)
         with pytest.raises(SyncFailed) as caught:

@@ -324,8 +324,10 @@ def _public(text: str | None) -> Any:
 
     try:
         return None if text is None else read_public(text)
-    except ValueError as error:
-        raise CommandError(str(error), remedy=_("ots server content key shows it")) from None
+    except ValueError:
+        raise CommandError(
+            _("a public key is 43 characters of base64url"), remedy=_("ots server content key shows it")
+        ) from None
 
 
 def _checked(name: str) -> tuple[bytes, Any, str, bool]:

@@ -153,7 +153,7 @@ async def _synchronise(
     if before is not None and before.url != source.url:
         before.etag = None
     try:
-        async with Fetcher(source.ca, patience) as fetcher:
+        async with Fetcher(source, patience) as fetcher:
             try:
                 async with asyncio.timeout(WHOLE_LIMIT):
                     new = await _in_thread(

@@ -18,6 +18,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalEr
 from tuf.ngclient.fetcher import FetcherInterface
 
 from ots import __version__
+from ots.content.held import Source
 from ots.netio.http import proxy as proxies
 from ots.probe import Failed
 from ots.remote.client import Patience, trust
@@ -38,8 +39,8 @@ class Fetcher(FetcherInterface):
     `clock_offset` becomes what the host's clock is ahead of ours, in seconds, as its `Date` headers say.
     """
 
-    def __init__(self, ca: str | None, patience: Patience = USUAL) -> None:
-        self._ca = ca
+    def __init__(self, source: Source, patience: Patience = USUAL) -> None:
+        self._source = source
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._session: aiohttp.ClientSession | None = None
@@ -50,8 +51,9 @@ class Fetcher(FetcherInterface):
         self.bytes_received = 0
 
     async def __aenter__(self) -> Fetcher:
+        context = trust(self._source.ca) if self._source.url.startswith("https:") else False
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trust(self._ca), limit=2),
+            connector=aiohttp.TCPConnector(ssl=context, limit=2),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(

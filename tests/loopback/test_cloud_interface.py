@@ -168,6 +168,7 @@ class Place:
 
 _BODIES: dict[str, Any] = {
     "changePassword": {"present": "not mine at all", "new": "another one, longer"},
+    "takeContent": {"metadata": {}},
     "makeApiToken": {"name": "more", "scopes": ["accounts:write"]},
 }
 _QUERIES = {"exportReport": "?format=json", "compareReports": "?a={number}&b={number}"}
