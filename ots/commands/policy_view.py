@@ -62,7 +62,7 @@ def policy_lines(policy: Policy, hold: Hold | None) -> Iterator[str]:
 
 
 def _rule_lines(rule: Rule) -> Iterator[str]:
-    if rule == NOTHING:
+    if rule.nothing:
         yield "  " + _("nothing")
         return
     if rule.limitless:

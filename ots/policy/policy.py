@@ -67,7 +67,7 @@ class Policy:
     ) -> Iterator[Refusal]:
         if issuer.kind == "remote" and self.fault is not None:
             yield Refusal("damaged", f"the policy can't be used, so nothing remote runs: {self.fault}")
-        elif rule == NOTHING:
+        elif rule.nothing:
             yield Refusal("issuer", "the policy lets a server run nothing on this machine")
         if rule.roles and issuer.role not in rule.roles:
             yield Refusal("issuer", f"the role {issuer.role or 'unknown'} may run nothing on this machine")

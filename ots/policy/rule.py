@@ -64,6 +64,11 @@ class Rule:
         return " by the licence" if name in self.licence_bound else ""
 
     @property
+    def nothing(self) -> bool:
+        """Whether it refuses every kind."""
+        return self.probes is not None and not self.probes
+
+    @property
     def limitless(self) -> bool:
         """Whether it lets everything pass, so that nothing need be watched."""
         return self == Rule()

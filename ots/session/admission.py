@@ -28,7 +28,7 @@ from ots.probe import Guard
 from ots.session import hold
 from ots.session.consent import Asked, consenting
 from ots.session.guard import CODE, REMEDY, Watch, refused
-from ots.session.intent import PRECHECK, Listed, planned_of
+from ots.session.intent import PRECHECK, Listed, planned_of, secret_name
 from ots.session.machine import listed_servers, machine
 from ots.session.policy_file import present_policy
 from ots.session.usage import Usage, UsageError
@@ -49,6 +49,7 @@ class Admission:
     watch: Watch | None = None
     usage: Usage | None = None
     limit: int | None = None
+    wall: Callable[[], float] = time.time
 
     def guard(self, kind: str) -> Guard | None:
         return None if self.watch is None else self.watch.over(kind)
@@ -59,12 +60,12 @@ class Admission:
         if self.watch is None or allowed is None:
             return get
 
-        def narrowed(name: str) -> str:
-            if name not in allowed:
-                raise refused(f"the secret {name} may not be used")
-            return get(name)
+        def narrower(reference: str) -> str:
+            if secret_name(reference) not in allowed:
+                raise refused(f"the secret {secret_name(reference)} may not be used")
+            return get(reference)
 
-        return narrowed
+        return narrower
 
     def budget(self, max_data: int | None) -> DataBudget:
         """The narrower of the run's own limit and the policy's."""
@@ -72,11 +73,11 @@ class Admission:
             return DataBudget(max_data)
         return DataBudget(self.limit, CODE)
 
-    def ended(self, moved: int, wall: float) -> None:
+    def ended(self, moved: int) -> None:
         """Books what the run has moved."""
         if self.usage is not None:
             try:
-                self.usage.moved(self.issuer.kind, wall, moved)
+                self.usage.moved(self.issuer.kind, self.wall(), moved)
             except UsageError as error:
                 log.warning("What the run has moved could not be booked: %s", error)
             finally:
@@ -202,7 +203,7 @@ def _watched(
     if rule.bytes_per_day is not None:
         limits.append(max(0, rule.bytes_per_day - used.bytes_today))
     limit = min((each for each in limits if each is not None), default=None)
-    return Admission(_refuse(plan, decision), issuer, policy, planned, decision, watch, usage, limit)
+    return Admission(_refuse(plan, decision), issuer, policy, planned, decision, watch, usage, limit, wall)
 
 
 def _met(usage: Usage, ip: str, run: str, moment: float) -> bool:

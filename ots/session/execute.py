@@ -92,14 +92,12 @@ def execute(
         if unattended is not None:
             environment.guard = unattended.guard
             environment.start_delay = unattended.decision.start_delay
-        asyncio.run(
-            _run(
-                plan, environment, report, options, stopper, None if unattended is None else settings.data_dir
-            )
-        )
+        watched = unattended is not None and unattended.decision.allowed
+        holding = settings.data_dir if watched else None
+        asyncio.run(_run(plan, environment, report, options, stopper, holding))
         if unattended is not None:
             use = environment.budget.use
-            unattended.ended(use.received_bytes + use.sent_bytes, clock.wall())
+            unattended.ended(use.received_bytes + use.sent_bytes)
         _take_late_notes(report, settings)
         report.agent["licence"]["state_at_end"] = plan.entitlement.record(clock.wall())["state"]
         sink.finish(report)

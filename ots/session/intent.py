@@ -58,7 +58,7 @@ def _intent(row: PlannedStep, listed: Listed) -> Intent:
         step.targets,
         step.params,
         listed,
-        repeat=step.repeat * (step.retries + 1),
+        repeat=step.repeat,
         moved=moved if estimate.received is not None or estimate.sent is not None else None,
         seconds=estimate.patience,
         together=row.probe.targets.many,
@@ -164,10 +164,15 @@ def _host_port(text: str, port: int) -> tuple[str, int]:
     return parts.hostname or text, parts.port or port
 
 
+def secret_name(reference: str) -> str:
+    """The name in `${secret:NAME}`."""
+    return reference.removeprefix("${secret:").removesuffix("}")
+
+
 def _secrets(params: BaseModel) -> frozenset[str]:
     """The names of the secrets that the parameters ask for."""
     return frozenset(
-        str(getattr(params, name))
+        secret_name(getattr(params, name))
         for name, field in type(params).model_fields.items()
         if is_secret(field) and getattr(params, name) is not None
     )

@@ -152,7 +152,7 @@ def test_a_person_at_the_machine_is_bound_by_no_preset() -> None:
         (intent(rate=11.0), "rate"),
         (intent(packets=101), "packets"),
         (intent("tcp_connect", flows=33), "flows"),
-        (intent(moved=21_000_000), "bytes"),
+        (intent(moved=65_000_000), "bytes"),
         (intent("http_check", secrets=frozenset({"env:HOME"})), "secret"),
     ],
 )
