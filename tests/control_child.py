@@ -52,6 +52,12 @@ class ChildRuns:
             if order_id in (None, known) and child.returncode is None:
                 child.send_signal(2)
 
+    async def hold(self) -> None:
+        await self.stop(None, "held")
+
+    def release(self) -> None:
+        """Nothing was kept back."""
+
     async def _run(self, order: Order) -> None:
         assert self.control is not None
         obedience = self.control.obedience

@@ -1,35 +1,78 @@
-"""The duties that need nothing but the agent itself: `ping` and `status`."""
+"""The duties that need nothing but the agent itself: ping, status, hold, release, diagnose."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ots import __version__
-from ots.agent.duties import Duties
+from ots.agent.diagnosis import diagnosis
+from ots.agent.duties import Declined, Duties
+from ots.agent.log_tail import LogTail
 from ots.clock import rfc3339
 from ots.remote.control_wire import Command
-
-_BEGUN = time.monotonic()
-
-
-def register_basic(duties: Duties) -> None:
-    """Registers what is not registered yet."""
-    if duties.get("ping") is None:
-        duties.register("ping", _ping)
-    if duties.get("status") is None:
-        duties.register("status", _status)
+from ots.session import hold
 
 
-async def _ping(_command: Command) -> Any:
-    return {"time": rfc3339(time.time())}
+class Holdable(Protocol):
+    """Whoever runs orders: told when a hold was placed or lifted."""
+
+    async def hold(self) -> None: ...
+    def release(self) -> object: ...
 
 
-async def _status(_command: Command) -> Any:
-    return {
-        "time": rfc3339(time.time()),
-        "version": __version__,
-        "running_seconds": round(time.monotonic() - _BEGUN, 3),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
+class BasicDuties:
+    """The duties of the agent in one data folder."""
+
+    def __init__(self, folder: Path, runs: Holdable, tail: LogTail) -> None:
+        self._folder = folder
+        self._runs = runs
+        self._tail = tail
+        self._begun = time.monotonic()
+
+    def register(self, duties: Duties) -> None:
+        duties.register("ping", self._ping)
+        duties.register("status", self._status)
+        duties.register("hold", self._hold)
+        duties.register("release", self._release)
+        duties.register("diagnose", self._diagnose)
+
+    async def _ping(self, _command: Command) -> Any:
+        return {"time": rfc3339(time.time())}
+
+    async def _status(self, _command: Command) -> Any:
+        held = hold.held(self._folder)
+        return {
+            "time": rfc3339(time.time()),
+            "version": __version__,
+            "running_seconds": round(time.monotonic() - self._begun, 3),
+            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            "held": None if held is None else str(held),
+        }
+
+    async def _hold(self, command: Command) -> Any:
+        """Placed as the server's hold; one of a person at this machine stands beside it."""
+        reason = command.args.get("reason")
+        said = reason if isinstance(reason, str) else command.issuer.user
+        try:
+            hold.place(self._folder, "remote", said, time.time())
+        except OSError as error:
+            raise Declined("not-written", str(error)) from None
+        await self._runs.hold()
+        return {"held": str(hold.held(self._folder))}
+
+    async def _release(self, _command: Command) -> Any:
+        """Lifts the server's own hold. Raises Declined where one of this machine stays."""
+        try:
+            left = hold.lift(self._folder, "remote")
+        except OSError as error:
+            raise Declined("not-written", str(error)) from None
+        if left is not None:
+            raise Declined("held-locally", str(left))
+        self._runs.release()
+        return {"held": None}
+
+    async def _diagnose(self, _command: Command) -> Any:
+        return await diagnosis(self._tail)

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-from ots.agent.basic_duties import register_basic
-from ots.agent.duties import Duties
+from ots.agent.basic_duties import BasicDuties
+from ots.agent.duties import Declined, Duties
 from ots.agent.ledger import Ledger
+from ots.agent.log_tail import LogTail
 from ots.agent.obey import Obedience, Runs
 from ots.license.policy import Entitlement
 from ots.remote import control_wire as wire
@@ -40,12 +42,15 @@ class RemoteControl:
         self._folder = folder
         self._membership = membership
         self._client = Client(membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca)
-        register_basic(duties)
+        self._tail = LogTail()
+        BasicDuties(folder, runs, self._tail).register(duties)
+        duties.register("sync", self._sync)
         self.obedience = Obedience(membership, ledger, duties, runs, rights, self._say)
         self.channel = Channel(self._client, self.obedience)
 
     async def run(self, resumed: Callable[[], Awaitable[None]] | None = None) -> None:
         """Learns the server's command key where none is pinned, then keeps the line."""
+        self._tail.attach()
         async with self._client:
             try:
                 while not self._membership.command_keys:
@@ -55,6 +60,7 @@ class RemoteControl:
                     await resumed()
                 await self.channel.run()
             finally:
+                self._tail.detach()
                 await self.obedience.close()
 
     async def _learn(self) -> bool:
@@ -63,6 +69,14 @@ class RemoteControl:
         except (Refused, MembershipError) as error:
             log.warning("the server's command key is not known yet: %s", error)
         return bool(self._membership.command_keys)
+
+    async def _sync(self, _command: wire.Command) -> Any:
+        """Asks the server anew where this agent stands: status, licence, withdrawn licences."""
+        try:
+            await refresh(self._folder, self._membership, self._client)
+        except (Refused, MembershipError) as error:
+            raise Declined("not-refreshed", str(error)) from None
+        return {"tier": self._membership.tier, "status": self._membership.status}
 
     def _say(self, message: wire.FromAgent) -> None:
         self.channel.say(message)

@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "job": "Whose work this is: start, note, finish a job.",
     },
     "Serving others": {
+        "fleet": "A server's agents: run cases on many at once, follow, stop, hold.",
         "agent": "This machine as a member of a server: enrol, status, leave.",
         "content": "Publish signed cases, server lists and licence keys.",
         "server": "What serves others: the cloud server and the test server.",

@@ -212,7 +212,7 @@ async def watched(call: Call, topic: str, wanted: WatchQuery, look: Any) -> Any:
                     await news.wait()
 
 
-_LOOK_AGAIN = 5.0
+_LOOK_AGAIN = 2.0
 """Seconds after which one looks again, in case that word was lost."""
 
 
