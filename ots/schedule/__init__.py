@@ -1,0 +1,1 @@
+"""When planned runs happen, and why one does not. Pure: no clock, no files, no event loop."""
