@@ -73,6 +73,17 @@ async def test_an_assignment_reaches_the_agents_of_its_place(desk: Desk) -> None
     assert (got.case.name, got.schedule, got.version) == ("broadband", {"every": "15 min"}, 1)
 
 
+async def test_an_assignment_for_a_tag_follows_the_tag(desk: Desk) -> None:
+    made = await desk.assign(selector={"tags": ["north"]})
+    agent = desk.agents[0]
+    assert made["assignment_id"] not in await desk.assigned(agent)
+    said = {"name": "van-3", "tags": ["north", "van"]}
+    assert (await desk.admin.send("PUT", f"/api/v1/agents/{agent.agent_id}", said))[0] == 200
+    assert made["assignment_id"] in await desk.assigned(agent)
+    members = (await desk.admin.get(f"/api/v1/assignments/{made['assignment_id']}/runs"))[1]["agents"]
+    assert [one["agent_id"] for one in members] == [agent.agent_id]
+
+
 async def test_a_change_is_a_new_version_and_of_two_at_once_one_counts(desk: Desk) -> None:
     made = await desk.assign(department="571")
     path = f"/api/v1/assignments/{made['assignment_id']}"

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Annotated, Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 
+from ots.server.control.selecting import Tag
 from ots.server.database.assignment_tables import assignment
+from ots.server.database.control_tables import agent_tag
 from ots.server.database.tables import agent
 
 AgentId = Annotated[str, msgspec.Meta(max_length=60)]
 
 
 class Selector(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Agents by their ids; none named: all of the assignment's place."""
+    """Agents by their ids, and those that bear one of the tags; of both kinds each must hold. Nothing said:
+    all agents of the assignment's place."""
 
-    agents: Annotated[list[AgentId], msgspec.Meta(max_length=5_000)] = []
+    agents: Annotated[list[AgentId], msgspec.Meta(max_length=80)] = []
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=20)] = []
+
+    def names(self, agent_id: str, tags: Set[str]) -> bool:
+        """Whether an agent with these tags is meant."""
+        return (not self.agents or agent_id in self.agents) and (
+            not self.tags or not tags.isdisjoint(self.tags)
+        )
 
 
 def belongs(row: Any, selector: Selector) -> ColumnElement[bool]:
@@ -28,6 +39,9 @@ def belongs(row: Any, selector: Selector) -> ColumnElement[bool]:
         parts.append(agent.c.project_id == row.project_id)
     if selector.agents:
         parts.append(agent.c.agent_id.in_(selector.agents))
+    if selector.tags:
+        tagged = select(agent_tag.c.agent_id).where(agent_tag.c.tag.in_(selector.tags))
+        parts.append(agent.c.agent_id.in_(tagged))
     return and_(true(), *parts)
 
 

@@ -15,6 +15,7 @@ from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.assignments.group import of_place
 from ots.server.assignments.operations import content_of, digest_of, handed_out, selected
 from ots.server.database.assignment_tables import assignment, assignment_fetch
+from ots.server.database.control_tables import agent_tag
 from ots.server.identity.caller import AgentCaller
 from ots.signing.statement import sign
 
@@ -52,12 +53,9 @@ async def _of(connection: AsyncConnection, caller: AgentCaller) -> list[Any]:
         .where(assignment.c.retired.is_(None), of_place(caller.department_id, caller.project_id))
         .order_by(assignment.c.created, assignment.c.assignment_id)
     )
-    return [row for row in rows if _names(row, caller.agent_id)][:MOST]
-
-
-def _names(row: Any, agent_id: str) -> bool:
-    chosen = content_of(row).selector.agents
-    return not chosen or agent_id in chosen
+    mine = await connection.execute(select(agent_tag.c.tag).where(agent_tag.c.agent_id == caller.agent_id))
+    tags = set(mine.scalars())
+    return [row for row in rows if content_of(row).selector.names(caller.agent_id, tags)][:MOST]
 
 
 async def _fetched(connection: AsyncConnection, agent_id: str) -> dict[str, int]:

@@ -72,10 +72,13 @@ def _content(visit: Visit) -> NewAssignment:
 def _as_written(found: AssignmentView) -> dict[str, str]:
     """The structured fields as the form holds them."""
     case = {name: value for name in ("name", "version", "sha256") if (value := getattr(found.case, name))}
+    chosen = {name: value for name in ("agents", "tags") if (value := getattr(found.selector, name))}
     structured = {
         "case": case,
         "schedule": found.schedule,
-        "selector": {"agents": found.selector.agents} if found.selector.agents else {},
+        "selector": {
+            name: chosen for name in ("agents", "tags") if (chosen := getattr(found.selector, name))
+        },
         "parameters": found.parameters,
         "thresholds": found.thresholds,
     }
