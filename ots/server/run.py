@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ots.server.app import make_app
 from ots.server.content.kept import KeptContent
@@ -84,6 +85,11 @@ def run(setup: Setup, ready: Callable[[list[Place], FirstAccount | None], None])
         )
 
 
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """What clients send that is no HTTP is answered with 400, and no news for the log."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
 async def _prepare(setup: Setup) -> FirstAccount | None:
     database = open_database(setup.url)
     try:
@@ -115,6 +121,7 @@ async def _serve(
     )
     services.control.gateway.ping = setup.agent_ping
     services.control.gateway.first_wait = setup.agent_return
+    logging.getLogger("aiohttp.server").addFilter(_worth_a_line)
     runner = web.AppRunner(
         make_app(services),
         access_log=None,

@@ -13,6 +13,8 @@ from ots.signing.keys import decode64, encode64
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 Cursor = Annotated[str, msgspec.Meta(max_length=200)]
+_BOUNDED: dict[type, Any] = {int: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]}
+"""What no database could hold is nothing that a page gave."""
 
 
 class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +46,9 @@ async def page_of(
 
 def _read(cursor: str, kind: type) -> Any:
     try:
-        return msgspec.json.decode(decode64(cursor), type=kind)
+        after = msgspec.json.decode(decode64(cursor), type=_BOUNDED.get(kind, kind))
     except (ValueError, msgspec.DecodeError):
         raise Refused("invalid-request", "cursor: this is none that a page gave") from None
+    if isinstance(after, str) and "\x00" in after:
+        raise Refused("invalid-request", "cursor: this is none that a page gave")
+    return after

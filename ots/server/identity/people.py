@@ -89,10 +89,14 @@ async def person_of_session(services: Services, request: web.Request) -> Person:
         if row is None or row.disabled or now - row.used > IDLE or now - row.created > LIFE:
             raise Refused("login-required")
         grants = await _grants(connection, row.account_id)
-    if now - row.used > _NOTED_AFTER:
+    if abs(now - row.used) > _NOTED_AFTER:
+        # After a clock that was set back the log-in counts from then on, lest it lasts until the old time.
+        begun = min(row.created, now)
         async with services.database.writing() as connection:
             await connection.execute(
-                update(web_session).where(web_session.c.id_hash == row.id_hash).values(used=now)
+                update(web_session)
+                .where(web_session.c.id_hash == row.id_hash)
+                .values(used=now, created=begun)
             )
     return Person(
         name=f"account {row.name}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 
 from ots.i18n import LANGUAGES
@@ -14,6 +16,8 @@ from ots.server.web.page import LANGUAGE_COOKIE, Visit
 
 _BY_NAME = {operation.name: operation for operation in login_operations.OPERATIONS}
 _YEAR = 365 * 86_400
+_HERE = re.compile(r"/(?!/)[!-\[\]-~]*")
+"""A path on this server: browsers drop tabs and line feeds, and take a backslash for a slash."""
 
 
 async def show_login(visit: Visit) -> web.StreamResponse:
@@ -70,7 +74,7 @@ async def choose_language(visit: Visit) -> web.StreamResponse:
     if language not in LANGUAGES:
         raise Refused("invalid-body")
     back = visit.form.get("back", "/")
-    response = web.HTTPSeeOther(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/")
+    response = web.HTTPSeeOther(back if _HERE.fullmatch(back) else "/")
     response.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR, httponly=True, samesite="Lax")
     return response
 
