@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,10 @@ class Foreign:
     ndt7_seconds: float = 10.0
     early_close: bool = False
     after_a_megabyte: Literal["go on", "stall", "reset"] = "go on"
+    second_picture: Literal["like the first", "says close", "no answer", "refused"] = "like the first"
+    """What becomes of the request for a second picture on a connection; `refused`: on any."""
+    pictures: int = 0
+    picture_connections: int = 0
     silent: bool = False
     """An ndt7 server that says nothing of what it received."""
 
@@ -57,6 +62,7 @@ async def foreign(state: Foreign | None = None) -> AsyncIterator[Foreign]:
 class _Foreign:
     def __init__(self, state: Foreign) -> None:
         self.state = state
+        self._pictured: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self.app = web.Application(client_max_size=1 << 40)
         add = self.app.router.add_route
         add("GET", "/backend/garbage.php", self._garbage)
@@ -70,8 +76,10 @@ class _Foreign:
         add("GET", "/ndt/v7/upload", self._ndt7_upload)
         add("GET", "/v2/nearest/ndt/ndt7", self._locate)
 
-    async def _stream(self, request: web.Request, size: int) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": str(size)})
+    async def _stream(
+        self, request: web.Request, size: int, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(size), **(headers or {})})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
             while size > 0:
@@ -111,7 +119,19 @@ class _Foreign:
         return web.Response(text="test=test\n")
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, 2 * int(request.match_info["n"]) ** 2)
+        transport, state, headers = request.transport, self.state, {}
+        assert transport is not None
+        if state.second_picture == "refused" and state.pictures:
+            return web.Response(status=403)
+        if transport not in self._pictured:
+            self._pictured.add(transport)
+            state.picture_connections += 1
+        elif state.second_picture == "no answer":
+            transport.close()
+        elif state.second_picture == "says close":
+            headers = {"Connection": "close"}
+        state.pictures += 1
+        return await self._stream(request, 2 * int(request.match_info["n"]) ** 2, headers)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         if self.state.upload_status != 200:

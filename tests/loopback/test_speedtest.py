@@ -226,6 +226,34 @@ async def test_a_download_that_breaks_off_has_no_rate(fault: Literal["stall", "r
     assert not [metric.key for metric in made.metrics() if "upload" in metric.key]
 
 
+async def test_pictures_follow_one_another_on_a_connection() -> None:
+    async with foreign() as server:
+        made = await measure(server.url + "mini/", protocol="mini", directions="down", connections=1)
+    assert made.only.error is None and server.picture_connections == 1 and server.pictures > 2
+    requests = made.metric("speed_download_bits_per_second").method["requests"]
+    assert isinstance(requests, int) and server.pictures - 2 <= requests <= server.pictures
+    # The last is cut off: what was counted can't be more than all of them.
+    used = made.metric("speed_bytes_used", direction="down").stats["value"]
+    assert isinstance(used, int) and (server.pictures - 2) * 32_000_000 < used <= server.pictures * 32_000_000
+
+
+@pytest.mark.parametrize("how", ["says close", "no answer"])
+async def test_a_server_that_ends_connections_between_pictures_is_measured(
+    how: Literal["says close", "no answer"],
+) -> None:
+    async with foreign(Foreign(second_picture=how)) as server:
+        made = await measure(server.url + "mini/", protocol="mini", directions="down", connections=1)
+    assert made.only.error is None and server.picture_connections > 2
+    assert made.metric("speed_download_bits_per_second").stats["median"]
+
+
+async def test_a_server_that_refuses_the_second_picture_has_no_rate() -> None:
+    async with foreign(Foreign(second_picture="refused")) as server:
+        made = await measure(server.url + "mini/", protocol="mini", directions="down", connections=1)
+    assert failure(made) == ("rejected", "first_byte", "403")
+    assert made.metric("speed_download_bits_per_second").stats["median"] is None
+
+
 async def test_a_busy_ndt7_server_has_no_result() -> None:
     """503 where the WebSocket was asked for."""
     async with foreign(Foreign(ndt7_status=503)) as server:

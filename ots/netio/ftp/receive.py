@@ -29,7 +29,7 @@ async def receive(
     Other errors are the socket's. `book` is called after each read, by the thread, and may raise `Failed`.
     """
     flow.connection = sock
-    intake = Intake(flow, meter, clock.monotonic, book, digest)
+    intake = Intake(flow, meter, clock.monotonic, book, digest, polls=True)
 
     def stop() -> None:
         intake.stopped = True
@@ -50,7 +50,6 @@ def _read(sock: socket.socket, intake: Intake) -> None:
         if blind:
             got = intake.drop(sock, GULP)
             intake.arrived(got, more=got > 0)
-            intake.rest(got)
         else:
             data = intake.read(sock, BUFFER)
             got = len(data)

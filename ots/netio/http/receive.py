@@ -15,6 +15,7 @@ from typing import cast
 from ots.netio.errors import classify
 from ots.netio.http.client import Answer
 from ots.netio.http.framing import LARGE, Framing
+from ots.netio.http.successive import AHEAD, Successive
 from ots.netio.transfer.aside import aside, borrowed, wake
 from ots.netio.transfer.intake import BUFFER, Intake
 from ots.netio.transfer.meter import Flow, Meter
@@ -27,14 +28,19 @@ async def receive(
     meter: Meter,
     digest: Callable[[memoryview], object] | None,
     book: Callable[[], None],
+    *,
+    successive: Successive | None = None,
+    polls: bool = False,
 ) -> int:
     """Reads one body to its end into the meter; returns its bytes.
+
+    With `successive`, on a plain connection, all bodies that follow on it, too. `polls`: see `Intake`.
 
     `book` is called after each read that others may follow, also from a thread; it may raise `Failed`. Bytes
     are stamped with the instant at which they came from the socket.
     """
     handler = answer.handler
-    intake = Intake(flow, meter, handler.stamp, book, digest)
+    intake = Intake(flow, meter, handler.stamp, book, digest, polls=polls)
     flow.look()
     framing, held = answer.take()
     if len(held):
@@ -48,34 +54,56 @@ async def receive(
         if wire is None:
             framing.eof()
         elif wire.get_extra_info("sslcontext") is None:
-            await _plain(wire, framing, intake)
+            await _plain(wire, framing, intake, successive)
         else:
             await _Decrypted(wire, framing, intake).read()
     await intake.settle()
+    if successive is not None and successive.given_up:
+        answer.handler.force_close()
     answer.done()
     return intake.count
 
 
-async def _plain(wire: asyncio.Transport, framing: Framing, intake: Intake) -> None:
+async def _plain(
+    wire: asyncio.Transport, framing: Framing, intake: Intake, successive: Successive | None
+) -> None:
     with borrowed(wire.get_extra_info("socket").fileno()) as sock:
 
         def stop() -> None:
             intake.stopped = True
             wake(sock, socket.SHUT_RD)
 
-        await aside(lambda: _read(sock, framing, intake), stop)
+        await aside(lambda: _bodies(sock, framing, intake, successive), stop)
 
 
-def _read(sock: socket.socket, framing: Framing, intake: Intake) -> None:
-    """To the body's end, in a thread."""
+def _bodies(sock: socket.socket, framing: Framing, intake: Intake, successive: Successive | None) -> None:
+    """In a thread: to the body's end, and all those that follow."""
+    _read(sock, framing, intake, successive)
+    while successive is not None and not intake.over:
+        if framing.beyond:
+            successive.given_up = True
+            return
+        following = successive.next(sock)
+        if following is None:
+            return
+        intake.follows()
+        framing, held = following
+        if held:
+            _feed(framing, intake, held, intake.stamp())
+        _read(sock, framing, intake, successive)
+
+
+def _read(sock: socket.socket, framing: Framing, intake: Intake, successive: Successive | None) -> None:
+    """To the body's end."""
     try:
         while not (framing.ended or intake.over):
+            if successive is not None and framing.certain <= AHEAD:
+                successive.ask(sock)
             if intake.blind and framing.certain >= LARGE:
                 got = intake.drop(sock, framing.certain)
                 if got:
                     framing.skip(got)
                     intake.arrived(got, more=not framing.ended)
-                    intake.rest(got)
                     continue
             elif data := intake.read(sock, framing.appetite):
                 t = intake.stamp()

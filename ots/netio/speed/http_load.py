@@ -11,6 +11,7 @@ from yarl import URL
 from ots.netio.http.client import Answer
 from ots.netio.http.receive import receive
 from ots.netio.http.send import MAX_ANSWER, Sending, peer_answer
+from ots.netio.http.successive import Successive
 from ots.netio.speed.client import SpeedClient
 from ots.netio.speed.load import Load
 from ots.netio.speed.service import Visit
@@ -53,6 +54,12 @@ class HTTPDownload:
         self._load.stop_reason = await self._load.run(self._connection, drain=False)
         self._load.complete = True
 
+    def _successive(self, answer: Answer) -> Successive | None:
+        """None where aiohttp is to make each request: by a proxy, behind a redirect, for chunks."""
+        way = self._visit.way
+        each = way.proxy is not None or answer.redirects or answer.length is None
+        return None if each else Successive(answer, self._url, way.timeout)
+
     async def _connection(self, flow: Flow) -> None:
         client, load = SpeedClient(self._visit.way, self._headers), self._load
         try:
@@ -64,7 +71,16 @@ class HTTPDownload:
                     flow.connect_start, flow.connected = client.dialer.connect_start, client.dialer.connected
                     flow.requested = client.request_sent
                     load.facts.update(client.dialer.tls_facts)
-                if not await receive(answer, flow, load.meter, None, load.watch.book):
+                count = await receive(
+                    answer,
+                    flow,
+                    load.meter,
+                    None,
+                    load.watch.book,
+                    successive=self._successive(answer),
+                    polls=True,
+                )
+                if not count:
                     raise Failed("content", "transfer", "EMPTY_BODY", "the answer has no content to measure")
         finally:
             await client.close()

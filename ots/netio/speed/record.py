@@ -146,7 +146,7 @@ def _say_how(load: Load, found: speed.Figures | None, *, budget: bool, cancelled
         facts["window_seconds"] = round(head.window.seconds, 6)
         facts["steady"] = head.steady
         facts |= limit_facts(load.meter, watch, _delivery(load)[0], head.window)
-        if head.window.seconds >= _LIMIT_SHOWS and watch.cpu_ratio > PROBE_LIMITED_CPU:
+        if head.window.seconds >= _LIMIT_SHOWS and watch.busy_ratio > PROBE_LIMITED_CPU:
             ctx.flag("probe_limited")
         if not head.sufficient:
             ctx.flag("few_samples")

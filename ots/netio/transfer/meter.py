@@ -40,6 +40,8 @@ class Flow:
     came_at: float = 0.0
     moved: int = 0
     """Content bytes that came or went, also those that don't count: what the data budget is charged with."""
+    polled: float = 0.0
+    """Seconds for which a thread has looked again and again whether more had come, and was not preempted."""
     overhead: int = 0
     """Bytes of headers and framing around the content."""
     requests: int = 0

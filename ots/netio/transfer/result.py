@@ -200,7 +200,6 @@ def _series(ctx: Context, prefix: str, delivery: Delivery, watch: Watch) -> None
 
 
 def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Headline | None) -> None:
-    cpu = watch.cpu_ratio
     ctx.method(
         speed_method="steady_mean",
         warmup=rule.name if found is None else found.warmup,
@@ -213,10 +212,10 @@ def _say_how(ctx: Context, meter: Meter, watch: Watch, rule: Warmup, found: Head
         stop_reason=BUDGET_STOP if watch.out_of_budget else watch.stop_reason,
         requests=sum(flow.requests for flow in meter.flows),
         dials=sum(flow.dials for flow in meter.flows),
-        process_cpu_ratio=round(cpu, 3),
+        process_cpu_ratio=round(watch.cpu_ratio, 3),
         process_cpu_seconds=round(watch.cpu_seconds, 6),
     )
-    if found is not None and found.window.seconds >= _LIMIT_SHOWS and cpu > PROBE_LIMITED_CPU:
+    if found is not None and found.window.seconds >= _LIMIT_SHOWS and watch.busy_ratio > PROBE_LIMITED_CPU:
         ctx.flag("probe_limited")
     if found is not None and not found.sufficient:
         ctx.flag("few_samples")

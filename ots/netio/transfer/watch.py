@@ -123,6 +123,13 @@ class Watch:
         elapsed = self._ctx.clock.monotonic() - self._cpu_since
         return self.cpu_seconds / elapsed if elapsed > 0 else 0.0
 
+    @property
+    def busy_ratio(self) -> float:
+        """The same without the looking for more that a thread did for want of anything else to do."""
+        elapsed = self._ctx.clock.monotonic() - self._cpu_since
+        polled = sum(flow.polled for flow in self._meter.flows)
+        return max(0.0, self.cpu_ratio - polled / elapsed) if elapsed > 0 else 0.0
+
     def _over(self, now: float) -> StopReason | None:
         if self._meter.full:
             return "size"
