@@ -45,6 +45,7 @@ class CloudServer:
     database: str | None
     url: str
     first: dict[str, str] | None
+    peers: Sequence[str]
     process: subprocess.Popen[bytes] = field(repr=False)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -101,7 +102,9 @@ def cloud_server(
         )
     try:
         document = _first_words(process, folder)
-        yield CloudServer(folder, database, document["urls"][0], document["first_account"], process)
+        yield CloudServer(
+            folder, database, document["urls"][0], document["first_account"], document["peers"], process
+        )
     finally:
         end(process, grace=15)
         assert process.stdout is not None

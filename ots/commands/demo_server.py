@@ -151,17 +151,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _serve(folder: Path, parent: int) -> None:
     """Serves on a free port of loopback; the first line of stdout says where, and who may log in."""
-    from ots.server.first_start import FirstAccount
     from ots.server.listening import Place
-    from ots.server.run import Setup, run
+    from ots.server.run import Ready, Setup, run
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         return
 
-    def ready(places: list[Place], first: FirstAccount | None) -> None:
+    def ready(started: Ready) -> None:
+        first = started.first
         assert first is not None
-        words = {"url": places[0].url, "name": first.name, "password": first.password}
+        words = {"url": started.places[0].url, "name": first.name, "password": first.password}
         sys.stdout.write(json.dumps(words) + "\n")
         sys.stdout.flush()
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ots.commands import exit_codes
+from ots.commands.case_errors import problem_document
 from ots.commands.listen import address_of
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.server_place import server_folder, server_options
 from ots.i18n import _
 
 if TYPE_CHECKING:
-    from ots.server.first_start import FirstAccount
-    from ots.server.listening import Place
+    from ots.server.prometheus.readers import Network
+    from ots.server.run import Ready
 
 _EXAMPLES = """\b
 Examples:
   ots server run
   ots server run --listen '[::]:443' --cert cert.pem --key key.pem
-  ots server run --keep 90
+  ots server run --keep 90 --peers 192.0.2.7:8080
+  ots server run --probe-config blackbox.yml --probe-allow allow.yml --metrics-network 192.0.2.0/24
   OTS_SERVER_DATABASE=postgresql://ots@db.example/ots ots server run --processes 4
 """
 
@@ -91,6 +94,33 @@ Examples:
     metavar="SECONDS",
     help=_("Let agents whose line was lost come back at a moment within this time, each at another."),
 )
+@click.option(
+    "--peers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help=_("Run a test server for speed tests beside it, in processes of its own; repeatable."),
+)
+@click.option(
+    "--probe-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=_("Serve /probe to Prometheus with the modules of this file; needs --probe-allow."),
+)
+@click.option(
+    "--probe-allow",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=_("What may be probed: names, networks and ports. Nothing else is."),
+)
+@click.option(
+    "--metrics-network",
+    multiple=True,
+    metavar="NETWORK",
+    help=_("Answer /metrics and /probe to this network only; repeatable."),
+)
+@click.option(
+    "--metrics-token-from",
+    metavar="WHERE",
+    help=_("Answer /metrics and /probe only with this bearer token: env:NAME or file:PATH."),
+)
 @click.option("--name", default="OTS server", show_default=True, metavar="TEXT", help=_("What it is called."))
 @json_option
 def run_command(
@@ -106,11 +136,14 @@ def run_command(
     keep: float | None,
     agent_ping: float,
     agent_return: float,
+    peers: tuple[str, ...],
+    probe_config: Path | None,
+    probe_allow: Path | None,
+    metrics_network: tuple[str, ...],
+    metrics_token_from: str | None,
     name: str,
     as_json: bool,
 ) -> int:
-    import ipaddress
-
     from ots.log import configure
 
     if key is not None and cert is None:
@@ -119,10 +152,11 @@ def run_command(
         raise CommandError(
             _("several processes need PostgreSQL"), remedy=_("--database postgresql://…, or --processes 1")
         )
-    try:
-        proxies = tuple(str(ipaddress.ip_network(text)) for text in proxy)
-    except ValueError as error:
-        raise CommandError(_("{text} is no network").format(text=error)) from None
+    proxies = tuple(str(network) for network in _networks(proxy))
+    networks = _networks(metrics_network)
+    if (probe_config is None) != (probe_allow is None):
+        raise CommandError(_("--probe-config and --probe-allow need each other"))
+    token = None if metrics_token_from is None else _token(metrics_token_from)
     addresses = [address_of(text) for text in listen or ("127.0.0.1:8443",)]
     _need_server()
     configure(1)
@@ -133,8 +167,10 @@ def run_command(
     from ots.server.listening import CannotServe, Place
     from ots.server.patience import Patience
     from ots.server.peers.workers import WorkersFailed
+    from ots.server.prometheus.readers import Readers
     from ots.server.run import Setup, run
     from ots.signing.keys import UnusableKey
+    from ots.strictyaml import YamlError
 
     setup = Setup(
         folder=server_folder(data),
@@ -147,16 +183,23 @@ def run_command(
         proxies=proxies,
         rate_factor=rates,
         patience=Patience(silence=patience),
+        peers=[Place(*address_of(text)) for text in peers],
+        readers=Readers(networks, token),
+        probes=None if probe_config is None or probe_allow is None else (probe_config, probe_allow),
         keep=None if keep is None else keep * 86_400.0,
         agent_ping=agent_ping,
         agent_return=agent_return,
     )
 
-    def ready(places: list[Place], first: FirstAccount | None) -> None:
-        _tell(places, first, setup.folder, as_json=as_json)
+    def ready(started: Ready) -> None:
+        _tell(started, setup.folder, as_json=as_json)
 
     try:
         run(setup, ready)
+    except YamlError as error:
+        raise CommandError(
+            str(error), details=[problem_document(problem) for problem in error.problems]
+        ) from None
     except UnusableKey as error:
         raise CommandError(str(error), exit_code=exit_codes.INTERNAL, remedy=error.remedy) from None
     except (
@@ -172,6 +215,32 @@ def run_command(
     return exit_codes.PASS
 
 
+def _networks(texts: Sequence[str]) -> list[Network]:
+    import ipaddress
+
+    found: list[Network] = []
+    for text in texts:
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            raise CommandError(
+                _("{text} is no network").format(text=text), remedy=_("for example 192.0.2.0/24")
+            ) from None
+    return found
+
+
+def _token(where: str) -> str:
+    """The token of whoever reads the figures."""
+    from ots.config.secret import SecretError, SecretStore
+
+    if not where.startswith(("env:", "file:")):
+        raise CommandError(_("--metrics-token-from takes env:NAME or file:PATH"))
+    try:
+        return SecretStore().get(where)
+    except SecretError as error:
+        raise CommandError(str(error), remedy=error.remedy) from None
+
+
 def _need_server() -> None:
     try:
         import alembic  # noqa: F401
@@ -182,13 +251,17 @@ def _need_server() -> None:
         ) from None
 
 
-def _tell(places: list[Place], first: FirstAccount | None, folder: Path, *, as_json: bool) -> None:
+def _tell(started: Ready, folder: Path, *, as_json: bool) -> None:
+    first = started.first
     if as_json:
         made = None if first is None else {"name": first.name, "password": first.password}
-        print_json({"urls": [place.url for place in places], "data": str(folder), "first_account": made})
+        urls, peers = ([place.url for place in places] for places in (started.places, started.peers))
+        print_json({"urls": urls, "data": str(folder), "first_account": made, "peers": peers})
         return
-    for place in places:
+    for place in started.places:
         click.echo(_("listening on {url}, data in {folder}").format(url=place.url, folder=folder))
+    for place in started.peers:
+        click.echo(_("test server on {url}").format(url=place.url))
     if first is not None:
         click.echo(
             _("first log-in: {name}, one-time password {password} (shown only now)").format(

@@ -36,8 +36,8 @@ from ots.server.identity import (
 )
 from ots.server.licences import operations as licences
 from ots.server.licences import wishes
-from ots.server.prometheus.exposition import metrics_page
 from ots.server.prometheus.observed import loop_watched, observing
+from ots.server.prometheus.scraping import add_scraping
 from ots.server.reports import comparing, exporting, intake, reading, removing, revising
 from ots.server.reports.retention import Retention
 from ots.server.services import SERVICES, Services
@@ -97,7 +97,7 @@ def make_app(services: Services) -> web.Application:
     app.router.add_get("/api/v1/openapi.json", _document)
     app.router.add_get(channel.PATH, channel.channel)
     app.router.add_get("/healthz", _alive)
-    app.router.add_get("/metrics", _metrics)
+    add_scraping(app, services)
     app.router.add_get("/readyz", _ready)
     return app
 
@@ -171,16 +171,6 @@ async def _document(_request: web.Request) -> web.Response:
 @cache
 def _description() -> bytes:
     return msgspec.json.encode(openapi(OPERATIONS))
-
-
-async def _metrics(request: web.Request) -> web.Response:
-    """This process's figures, for Prometheus, with what the database knows of agents at this moment."""
-    services = request.app[SERVICES]
-    try:
-        await services.look_at_agents()
-    except DatabaseAway as error:
-        log.warning("the figures of agents are as they were: %s", error)
-    return await metrics_page(request, services.metrics)
 
 
 async def _alive(_request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,13 @@ from ots.server.database.database import open_database
 from ots.server.first_start import FirstAccount, check_whole, default_database, prepare
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
 from ots.server.patience import USUAL, Patience, open_door
-from ots.server.peers.workers import Crew
+from ots.server.peers.limits import Limits
+from ots.server.peers.service import default_workers, staff
+from ots.server.peers.workers import Crew, Work
+from ots.server.prometheus.readers import Readers
+from ots.server.prometheus.scraping import Scraping
+from ots.server.prometheus.service import read_files
+from ots.server.prometheus.siblings import Siblings
 from ots.server.services import Keys, open_services
 
 log = logging.getLogger("ots.server")
@@ -38,7 +44,8 @@ _LINGER = 5.0
 @dataclass(frozen=True, slots=True)
 class Setup:
     """How a server is to run. `database` is a URL, None for SQLite in the folder; `keep` caps, in
-    seconds, how long the bytes of reports stay.
+    seconds, how long the bytes of reports stay. `peers` is where a test server runs beside it; `probes` are
+    the modules' file and the list of what may be probed.
     """
 
     folder: Path
@@ -54,35 +61,83 @@ class Setup:
     keep: float | None = None
     agent_ping: float = 60.0
     agent_return: float = 30.0
+    peers: Sequence[Place] = ()
+    readers: Readers = Readers()
+    probes: tuple[Path, Path] | None = None
 
     @property
     def url(self) -> str:
         return self.database or default_database(self.folder)
 
 
-def run(setup: Setup, ready: Callable[[list[Place], FirstAccount | None], None]) -> None:
-    """Serves until SIGTERM, SIGINT or SIGHUP; `ready` hears where, and the first account if it was made.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where the server listens, where its test server does, and the first account if it was made."""
 
-    Raises CannotServe, UnfinishedRestore, UnusableKey, DatabaseAway, NewerDatabase before anything is
-    started, WorkersFailed if workers keep dying.
+    places: Sequence[Place]
+    peers: Sequence[Place]
+    first: FirstAccount | None
+
+
+def run(setup: Setup, ready: Callable[[Ready], None]) -> None:
+    """Serves until SIGTERM, SIGINT or SIGHUP; `ready` hears where.
+
+    Raises CannotServe, UnfinishedRestore, UnusableKey, DatabaseAway, NewerDatabase, YamlError, OSError before
+    anything is started, WorkersFailed if workers keep dying.
     """
+    probes = None if setup.probes is None else read_files(*setup.probes)
     setup.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_whole(setup.folder)
     keys = Keys.of(setup.folder)
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(bound(place)) for place in setup.places]
         context = certified(setup.cert, setup.key) if setup.cert is not None else None
+        peers = stack.enter_context(_peers(setup))
+        siblings = None if setup.processes == 1 else Siblings(setup.processes)
+        if siblings is not None:
+            stack.callback(siblings.close)
         first = asyncio.run(_prepare(setup))
         more_descriptors()
         where = taken(setup.places, listeners)
 
-        def work(_number: int, alive: int) -> None:
+        def work(number: int, alive: int) -> None:
+            if number >= setup.processes:
+                peers.work(number - setup.processes, alive)
+                return
             sockets = list(zip(listeners, setup.places, strict=True))
-            asyncio.run(_serve(setup, keys, sockets, context, alive))
+            scraping = Scraping(setup.readers, siblings, number, probes)
+            asyncio.run(_serve(setup, keys, sockets, context, scraping, alive))
 
-        Crew(setup.processes, work, lambda number: log.error("worker %d died", number)).run(
-            lambda: ready(where, first)
-        )
+        def lost(number: int) -> None:
+            log.error("worker %d died", number)
+            if number >= setup.processes:
+                peers.lost(number - setup.processes)
+
+        Crew(setup.processes + peers.count, work, lost).run(lambda: ready(Ready(where, peers.places, first)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Peers:
+    """The workers of the test server beside the cloud server; none, if there is no such place."""
+
+    count: int
+    places: Sequence[Place]
+    work: Work
+    lost: Callable[[int], None]
+
+
+@contextlib.contextmanager
+def _peers(setup: Setup) -> Iterator[_Peers]:
+    if not setup.peers:
+        yield _Peers(0, (), lambda _number, _alive: None, lambda _number: None)
+        return
+    count = default_workers()
+    with staff(list(setup.peers), count, Limits(), name=setup.name, cert=setup.cert, key=setup.key) as (
+        places,
+        work,
+        lost,
+    ):
+        yield _Peers(count, places, work, lost)
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
@@ -103,6 +158,7 @@ async def _serve(
     keys: Keys,
     listeners: Sequence[tuple[socket.socket, Place]],
     context: ssl.SSLContext | None,
+    scraping: Scraping,
     alive: int,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -118,6 +174,7 @@ async def _serve(
         patience=setup.patience,
         keep=setup.keep,
         content=KeptContent(setup.folder),
+        scraping=scraping,
     )
     services.control.gateway.ping = setup.agent_ping
     services.control.gateway.first_wait = setup.agent_return

@@ -24,6 +24,7 @@ from ots.server.identity.passwords import Passwords
 from ots.server.licences.grants import Grants
 from ots.server.patience import USUAL, Patience
 from ots.server.prometheus.registry import ServerMetrics
+from ots.server.prometheus.scraping import Scraping
 from ots.server.reports.writer import ReportWriter
 from ots.signing.keys import key_id, load_or_make, write_public
 
@@ -81,13 +82,16 @@ class Services:
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
     content: KeptContent | None = None
+    scraping: Scraping = Scraping()  # noqa: RUF009 (frozen)
     control: Control = field(init=False)
 
     def __post_init__(self) -> None:
         self.control = Control(self)
 
-    def observe(self, operation: str, status: int, seconds: float) -> None:
-        """Counts what became of an offered report; requests as such are counted by a middleware."""
+    def observe(self, operation: str, status: int, code: str | None, seconds: float) -> None:
+        """Counts what became of an offered report, with the code of the problem if it was one; requests as
+        such are counted by a middleware.
+        """
         if operation != "putReport":
             return
         if status == 201:
@@ -97,7 +101,7 @@ class Services:
         elif status == 409:
             self.metrics.report_conflict()
         else:
-            self.metrics.report_rejected(f"status-{status}")
+            self.metrics.report_rejected(code or f"status-{status}")
 
     async def look_at_agents(self) -> None:
         """Brings the figures of agents and of their outboxes up to the moment. Raises DatabaseAway."""
@@ -141,6 +145,7 @@ async def open_services(
     patience: Patience = USUAL,
     keep: float | None = None,
     content: KeptContent | None = None,
+    scraping: Scraping = Scraping(),  # noqa: B008 (frozen)
 ) -> Services:
     """The services on a database that is up to date."""
     async with database.reading() as connection:
@@ -149,6 +154,8 @@ async def open_services(
     issuer = keys.licence.public_key()
     grants = Grants({key_id(issuer): issuer})
     networks = tuple(ipaddress.ip_network(text) for text in proxies)
+    metrics = ServerMetrics()
+    database.waited = metrics.database_waited
     return Services(
         database=database,
         keys=keys,
@@ -163,6 +170,8 @@ async def open_services(
         patience=patience,
         keep=keep,
         content=content,
+        scraping=scraping,
+        metrics=metrics,
     )
 
 

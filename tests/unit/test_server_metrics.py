@@ -13,7 +13,7 @@ OF_PYTHON = ("python_", "process_")
 
 
 def figures(metrics: ServerMetrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = generate_latest(metrics.registry).decode()
+    text = (generate_latest(metrics.registry) + generate_latest(metrics.whole)).decode()
     return {
         (sample.name.removeprefix("ots_server_"), tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -23,8 +23,10 @@ def figures(metrics: ServerMetrics) -> dict[tuple[str, tuple[tuple[str, str], ..
 
 def test_each_fate_of_a_report_has_its_counter() -> None:
     metrics = ServerMetrics()
-    metrics.report_accepted(0.003, since_run=20.0)
-    metrics.report_accepted(0.003, since_run=-5.0)
+    metrics.report_accepted(0.003)
+    metrics.report_accepted(0.003)
+    metrics.report_delivered(20.0)
+    metrics.report_delivered(-5.0)
     metrics.report_duplicate()
     metrics.report_conflict()
     metrics.report_rejected("bad-signature")
@@ -73,10 +75,3 @@ def test_agents_of_a_status_that_is_no_more_are_gone_and_outboxes_are_summed() -
     assert [labels for (name, labels) in found if name == "agents"] == [(("status", "active"),)]
     assert found["agents", (("status", "active"),)] == 3
     assert (found["outbox_reports", ()], found["outbox_reports_max", ()]) == (12, 9)
-
-
-def test_a_wait_for_the_database_is_timed_also_when_it_fails() -> None:
-    metrics = ServerMetrics()
-    with pytest.raises(OSError), metrics.database_wait():
-        raise OSError
-    assert figures(metrics)["database_wait_seconds_count", ()] == 1

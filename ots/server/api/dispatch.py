@@ -29,24 +29,26 @@ def handler_of(operation: Operation) -> Any:
     async def handle(request: web.Request) -> web.StreamResponse:
         request_id = uuid7(time.time())
         start = time.monotonic()
+        refusal: Refused | None = None
         try:
             response = await _perform(operation, request, request_id)
         except Refused as refused:
-            response = problem_response(refused, request_id)
+            refusal = refused
         except DatabaseFull:
-            response = problem_response(Refused("storage-full"), request_id)
+            refusal = Refused("storage-full")
         except DatabaseAway as error:
             log.warning("%s %s: the database is away: %s", request_id, operation.name, error)
-            response = problem_response(Refused("database-away"), request_id)
+            refusal = Refused("database-away")
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the last one who can answer; the log has the traceback
             log.exception("%s %s failed", request_id, operation.name)
-            response = problem_response(
-                Refused("internal", f"the log knows more under {request_id}"), request_id
-            )
+            refusal = Refused("internal", f"the log knows more under {request_id}")
+        if refusal is not None:
+            response = problem_response(refusal, request_id)
         response.headers["X-Request-Id"] = request_id
-        request.app[SERVICES].observe(operation.name, response.status, time.monotonic() - start)
+        code = None if refusal is None else refusal.code
+        request.app[SERVICES].observe(operation.name, response.status, code, time.monotonic() - start)
         return response
 
     return handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -61,8 +62,10 @@ async def back_up(database: Database, folder: Path, target: Path) -> Backup:
             async with database.one_state() as connection:
                 manifest = await connection.run_sync(_described, "rows")
                 await connection.run_sync(write_rows, drafted / "database")
+        await asyncio.to_thread(_copy_files, folder, drafted / "folder")
         sources = {f"database/{path.name}": path for path in sorted((drafted / "database").iterdir())}
-        digest = await asyncio.to_thread(pack, place, manifest, {**sources, **_files(folder, place)})
+        sources |= _files(drafted / "folder")
+        digest = await asyncio.to_thread(pack, place, manifest, sources)
     return Backup(place, digest, place.stat().st_size, manifest)
 
 
@@ -115,15 +118,23 @@ def _count(connection: Connection, table: Table) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def _files(folder: Path, archive: Path) -> Mapping[str, Path]:
-    """What else lies in the server's folder, without drafts, the live database and other backups."""
+def _copy_files(folder: Path, target: Path) -> None:
+    """Copies what else lies in the server's folder, without drafts, the live database and other backups.
+
+    A copy does not change while it is packed.
+    """
+    for path in sorted(folder.rglob("*")):
+        own = path.relative_to(folder)
+        left_out = any(part.startswith(".") for part in own.parts) or path.name.startswith(FILE)
+        if left_out or path.is_symlink() or not path.is_file() or path.suffix in (".tar", ".log"):
+            continue
+        (target / own).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / own)
+
+
+def _files(copied: Path) -> Mapping[str, Path]:
     return {
-        f"folder/{path.relative_to(folder).as_posix()}": path
-        for path in sorted(folder.rglob("*"))
+        f"folder/{path.relative_to(copied).as_posix()}": path
+        for path in sorted(copied.rglob("*"))
         if path.is_file()
-        and not path.is_symlink()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.name.startswith(FILE)
-        and path != archive
-        and path.suffix not in (".tar", ".log")
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,24 @@ class DatabaseFull(Exception):
 
 
 class Database:
-    """Transactions. `dialect` is `sqlite` or `postgresql`."""
+    """Transactions. `dialect` is `sqlite` or `postgresql`; `waited` hears how many seconds each of
+    them waited for its connection.
+    """
 
     def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
         self._reader = reader
         self._writer = writer
         self.dialect = writer.dialect.name
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
+        self.waited: Callable[[float], None] = lambda _seconds: None
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one state of the data. Raises DatabaseAway."""
+        began = time.perf_counter()
         with explained():
             async with self._reader.connect() as connection:
+                self.waited(time.perf_counter() - began)
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -69,9 +75,11 @@ class Database:
 
         Raises DatabaseAway or DatabaseFull; then nothing was written.
         """
+        began = time.perf_counter()
         async with self._turn or contextlib.nullcontext():
             with explained():
                 async with self._writer.begin() as connection:
+                    self.waited(time.perf_counter() - began)
                     yield connection
 
     @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
 from ots.server.peers import certificate
@@ -17,7 +17,7 @@ from ots.server.peers.facility import Facility
 from ots.server.peers.guests import Guests
 from ots.server.peers.http import serving
 from ots.server.peers.limits import Limits
-from ots.server.peers.workers import Crew
+from ots.server.peers.workers import Crew, Work
 
 
 def run(
@@ -32,8 +32,29 @@ def run(
 ) -> None:
     """Serves until SIGTERM, SIGINT or SIGHUP; `ready` hears where, with the ports that were taken for 0.
 
-    Without `cert` a TLS place has a certificate of its own making, which nobody trusts. `CannotServe` before
-    anything is started; `WorkersFailed` if workers keep dying.
+    `CannotServe` before anything is started; `WorkersFailed` if workers keep dying.
+    """
+    with staff(places, workers, limits, name=name, cert=cert, key=key) as (where, work, forget):
+        more_descriptors()
+        # What exists now is shared with the workers as long as nobody's collector touches it.
+        gc.freeze()
+        Crew(workers, work, forget).run(lambda: ready(where))
+
+
+@contextlib.contextmanager
+def staff(
+    places: list[Place],
+    workers: int,
+    limits: Limits,
+    *,
+    name: str,
+    cert: str | None = None,
+    key: str | None = None,
+) -> Iterator[tuple[list[Place], Work, Callable[[int], None]]]:
+    """The sockets of a test server, bound: where they are, what each worker does, and who is to hear that
+    one has died.
+
+    Without `cert` a TLS place has a certificate of its own making, which nobody trusts. `CannotServe`.
     """
     with contextlib.ExitStack() as stack:
         listeners = [(stack.enter_context(bound(place)), place) for place in places]
@@ -41,16 +62,12 @@ def run(
         facility = Facility.made(limits, name)
         stack.callback(facility.close)
         guests = Guests(workers)
-        more_descriptors()
 
         def work(number: int, alive: int) -> None:
             sockets = [(listener, context if place.tls else None) for listener, place in listeners]
             asyncio.run(_work(sockets, facility, guests, number, alive))
 
-        where = taken(places, [listener for listener, _ in listeners])
-        # What exists now is shared with the workers as long as nobody's collector touches it.
-        gc.freeze()
-        Crew(workers, work, guests.forget).run(lambda: ready(where))
+        yield taken(places, [listener for listener, _ in listeners]), work, guests.forget
 
 
 async def _work(

@@ -2,13 +2,12 @@
 
 One object holds them all, and whoever has something to count gets it handed. No label ever names an agent, a
 report or a path with an id in it: a label's values are few and known when the program is written. Figures are
-those of one process; of several processes each is asked for its own.
+those of one process in `registry`, and of the whole server, which any process can tell, in `whole`.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -40,6 +39,7 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.whole = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -69,10 +69,12 @@ class ServerMetrics:
         self._database = self._histogram(
             "database_wait_seconds", "Wait for a connection of the database pool.", _FAST
         )
-        self._agents = self._gauge("agents", "Known agents, by status.", ["status"])
-        self._waiting = self._gauge("outbox_reports", "Reports that agents said are waiting, all together.")
+        self._agents = self._gauge("agents", "Known agents, by status.", ["status"], whole=True)
+        self._waiting = self._gauge(
+            "outbox_reports", "Reports that agents said are waiting, all together.", whole=True
+        )
         self._longest = self._gauge(
-            "outbox_reports_max", "Reports that are waiting at the agent with most of them."
+            "outbox_reports_max", "Reports that are waiting at the agent with most of them.", whole=True
         )
         self._audit = self._counter("audit_failures", "Entries of the audit trail that could not be written.")
         self._probes = self._counter(
@@ -83,12 +85,15 @@ class ServerMetrics:
             "probes_refused", "Requests for /probe that were not carried out, by reason.", ["reason"]
         )
 
-    def report_accepted(self, seconds: float, *, since_run: float | None = None) -> None:
-        """A report that is stored, `seconds` after its header came and `since_run` after its run."""
+    def report_accepted(self, seconds: float) -> None:
+        """A report that is stored, `seconds` after its header came."""
         self._reports.labels("accepted").inc()
         self._ingest.observe(seconds)
-        if since_run is not None and since_run >= 0:
-            self._delivery.observe(since_run)
+
+    def report_delivered(self, seconds: float) -> None:
+        """A new report is stored so long after its run; less than nothing says only that a clock is wrong."""
+        if seconds >= 0:
+            self._delivery.observe(seconds)
 
     def report_duplicate(self) -> None:
         """A report that was here already, byte for byte."""
@@ -99,7 +104,7 @@ class ServerMetrics:
         self._reports.labels("conflict").inc()
 
     def report_rejected(self, reason: str) -> None:
-        """A report that was not taken; `reason` is a word: `status-413`."""
+        """A report that was not taken; `reason` is a problem's code: `too-large`."""
         self._reports.labels("rejected").inc()
         self._rejected.labels(word(reason)).inc()
 
@@ -113,15 +118,6 @@ class ServerMetrics:
 
     def database_waited(self, seconds: float) -> None:
         self._database.observe(seconds)
-
-    @contextmanager
-    def database_wait(self) -> Iterator[None]:
-        """Times the block as a wait for the database pool."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._database.observe(time.perf_counter() - began)
 
     def agents_are(self, by_status: Mapping[str, int]) -> None:
         """How many agents are in each status; those of a status that is not named are none."""
@@ -159,8 +155,8 @@ class ServerMetrics:
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = (), *, whole: bool = False) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.whole if whole else self.registry)
 
     def _histogram(
         self, name: str, text: str, buckets: Iterable[float], labels: Iterable[str] = ()

@@ -66,6 +66,8 @@ async def put_report(call: Call) -> Answer:
     kept = await call.services.reports.keep(
         _upload(report, document, call.packed, digest, signature, receipt, artifacts, caller, received)
     )
+    if kept.new:
+        call.services.metrics.report_delivered(call.services.wall() - _end_of(report))
     missing = await _missing(call, artifacts) if artifacts else []
     return Answer(201 if kept.new else 200, wire.Stored(receipt=kept.receipt, missing_artifacts=missing))
 
@@ -99,6 +101,12 @@ async def put_artifact(call: Call) -> Answer:
             )
         )
     return Answer(201 if done.rowcount else 200)
+
+
+def _end_of(report: Report) -> float:
+    """When the run ended, by its agent's clock; seconds since 1970."""
+    facts = facts_of(report)
+    return float(facts["start"]) + float(facts["duration"] or 0.0)
 
 
 def _claim(signature: str, caller: AgentCaller) -> wire.ReportClaim:
