@@ -115,6 +115,9 @@ async def _page(request: web.Request) -> web.StreamResponse:
     host = request.url.host or ""
     if request.path.startswith("/to/"):
         raise web.HTTPFound("http://" + request.path.removeprefix("/to/") + "/")
+    if request.path.startswith("/v2/nearest/"):
+        urls = {f"ws:///ndt/v7/{way}": f"ws://{PRIVATE}/ndt/v7/{way}" for way in ("download", "upload")}
+        return web.json_response({"results": [{"urls": urls}]})
     if request.path == "/page":
         images = [f"http://{PRIVATE}/a.png", f"http://{METADATA}/b.png", "http://0x7f000001/c.png", "/d.png"]
         text = "<html><body>" + "".join(f'<img src="{image}">' for image in images) + "</body></html>"

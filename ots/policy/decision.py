@@ -14,6 +14,7 @@ RefusalCode = Literal[
     "duration",
     "kind",
     "secret",
+    "file",
     "target",
     "sweep",
     "consent",

@@ -29,7 +29,7 @@ class Intent:
 
     `packets` and `rate` (a second) are the most that one aim gets, `packets_in_all` and `rate_in_all` what
     all get together; `flows` are connections at once, `bytes` both ways (None: not bounded), `seconds` the
-    longest that it may take.
+    longest that it may take; `secrets` and `files` of this machine are what it reads.
     """
 
     step: str
@@ -43,6 +43,7 @@ class Intent:
     bytes: int | None = 0
     seconds: float = 0.0
     secrets: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ots.policy.decision import Decision, Refusal
 from ots.policy.issuer import Issuer
 from ots.policy.planned import Planned, Used
 from ots.policy.presets import DEFAULT, rule_of
-from ots.policy.rule import MINUTE, NOTHING, START_SPREAD, Rule
+from ots.policy.rule import MINUTE, NOTHING, PORTS, START_SPREAD, STRANGERS, Rule
 from ots.policy.step_judgement import consented, of_step
 
 _UNUSED = Used()
@@ -78,7 +78,15 @@ class Policy:
         if rule.hours and not any(hours.hold(moment) for hours in rule.hours):
             yield Refusal("hours", f"runs only at {', '.join(map(str, rule.hours))}")
         yield from _amounts(rule, planned, used)
-        for host in self.strangers(issuer, planned):
+        strangers = self.strangers(issuer, planned)
+        if len(strangers) > STRANGERS:
+            yield Refusal(
+                "sweep", f"sends to {len(strangers)} hosts that have agreed to nothing; {STRANGERS} may be"
+            )
+        for host in strangers:
+            ports = {aim.port for intent in planned.intents for aim in intent.aims if aim.host == host}
+            if len(ports) > PORTS:
+                yield Refusal("sweep", f"knocks at {len(ports)} ports of {host}; {PORTS} may be")
             before = used.asked.get(host)
             if before is not None and 0 <= moment - before < MINUTE:
                 text = f"{host} was asked {moment - before:.0f} s ago and has not agreed to more than once in"

@@ -25,11 +25,14 @@ MANY_FLOWS = 6
 
 PACKETS_PER_SECOND = 10.0
 PACKETS = 100
+STRANGERS = 64
+PORTS = 8
 MINUTE = 60.0
 START_SPREAD = 60.0
 """What a remote run may do to a host whose owner has agreed to nothing: so many packets (echo requests,
-datagrams, connections) a second and a run, one run in so many seconds, started at random within so many.
-No setting raises them: ten thousand agents in strange hands are a nuisance to one host, and no flood."""
+datagrams, connections) a second and a run; so many such hosts in a run and so many ports of one, for more is
+a scan, whether or not it is written as a network; one run in so many seconds, started at random within so
+many. No setting raises them: ten thousand agents in strange hands are a nuisance to a host, and no flood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ def of_step(rule: Rule, machine: Machine, intent: Intent, cycles: int, *, remote
     if rule.secrets is not None and intent.secrets - rule.secrets:
         names = ", ".join(sorted(intent.secrets - rule.secrets))
         yield no("secret", f"the secret {names} may not be used")
+    if remote and intent.files:
+        yield no("file", f"the file {', '.join(intent.files)} of this machine may not be read")
     for aim in intent.aims:
         fault = aim_fault(rule, machine, aim, remote=remote)
         if fault is not None:

@@ -13,7 +13,7 @@ from ots.model.outcome import Phase
 from ots.policy.address import Network
 from ots.policy.aiming import Machine, address_fault, literal_of, name_fault, network_fault, trusts
 from ots.policy.pattern import ANY
-from ots.policy.rule import HEAVY, PACKETS, PACKETS_PER_SECOND, Rule
+from ots.policy.rule import HEAVY, PACKETS, PACKETS_PER_SECOND, PORTS, STRANGERS, Rule
 from ots.probe import Address, Failed
 
 CODE = "POLICY"
@@ -75,6 +75,7 @@ class Watch:
         self.streams = 0.0
         self._meet = meet
         self._met: dict[str, bool] = {}
+        self._ports: dict[str, set[int]] = {}
         self._pace = None if rule.packets_per_second is None else Pace(rule.packets_per_second)
         self._strangers: dict[str, tuple[Pace, list[int]]] = {}
         self._open: WeakSet[socket.socket] = WeakSet()
@@ -83,11 +84,19 @@ class Watch:
         """The guard of one kind of probe."""
         return KindGuard(self, kind)
 
-    def met(self, ip: str) -> bool:
+    def met(self, ip: str, port: int | None) -> str | None:
+        """What is against sending to a stranger: another run did so lately, or this one scans."""
         with self.lock:
             if ip not in self._met:
+                if len(self._met) >= STRANGERS:
+                    return f"would be one of more than {STRANGERS} hosts that have agreed to nothing"
                 self._met[ip] = self._meet(ip)
-            return self._met[ip]
+            if not self._met[ip]:
+                return "was sent to by another run less than a minute ago, and has not agreed to more"
+            ports = self._ports.setdefault(ip, set())
+            if port is not None:
+                ports.add(port)
+            return f"would be knocked at at more than {PORTS} ports" if len(ports) > PORTS else None
 
     def book(self, ip: str, packets: int, *, stranger: bool, lenience: float) -> str | None:
         """Books packets if there is room for them: None then, else what there is no room in."""
@@ -143,8 +152,8 @@ class KindGuard:
         )
         if fault is None and self._kind in HEAVY and not self._may_load(address, port):
             fault = "has not agreed to a load"
-        if fault is None and self._is_stranger(address, port) and not watch.met(address.ip):
-            fault = "was sent to by another run less than a minute ago, and has not agreed to more"
+        if fault is None and self._is_stranger(address, port):
+            fault = watch.met(address.ip, port)
         if fault is not None:
             where = address.ip if port is None else f"{address.ip} port {port}"
             raise refused(f"{where} {fault}" if name is None else f"{name} is {where}, which {fault}", phase)

@@ -21,6 +21,7 @@ PRECHECK = "precheck"
 """The name of a case's precheck among the steps."""
 
 _PAGE_FLOWS = 6
+_FILES = ("ca_file",)
 _DNS_PORTS = {"udp": 53, "tcp": 53, "tls": 853}
 
 Listed = frozenset[tuple[str, int]]
@@ -93,6 +94,7 @@ def _of(
         bytes=moved,
         seconds=seconds,
         secrets=_secrets(params),
+        files=tuple(str(values[name]) for name in _FILES if values.get(name) is not None),
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from docs.generator.probes import built_in
 from ots.policy.rule import START_SPREAD
 from tests.ping_lab import Lab, lab
 from tests.policy_world import ECHO_PORT, HOST, HOST_V6, METADATA, METADATA_V6, OTHER, PRIVATE
@@ -264,28 +265,39 @@ def test_numbers_that_some_would_read_as_addresses_are_no_targets(world: World, 
     assert untouched(world.seen())
 
 
-@pytest.mark.parametrize(
-    ("kind", "target", "params"),
-    [
-        ("ping", PRIVATE, "count: 2"),
-        ("ping", "inside.test", "count: 2"),
-        ("tcp_connect", f"{PRIVATE}:80", "count: 1, interval: 1 s"),
-        ("tcp_connect", "inside.test:80", "count: 1, interval: 1 s"),
-        ("tls_handshake", "inside.test:443", "count: 1, interval: 1 s"),
-        ("trace", "inside.test", "count: 1, max_hops: 5"),
-        ("trace", "inside.test", "count: 1, max_hops: 5, protocol: tcp, port: 80"),
-        ("udp_echo", f"inside.test:{ECHO_PORT}", "count: 2, interval: 1 s"),
-        ("dns_lookup", "x.test", f"count: 1, server: {PRIVATE}, interval: 1 s"),
-        ("dns_lookup", "x.test", "count: 1, server: 'inside.test:80', protocol: tcp, interval: 1 s"),
-        ("web_page", "http://inside.test/", ""),
-        ("mail_fetch", "imap://inside.test/", "user: x, password: '${secret:x}'"),
-        ("http_download", "http://inside.test/endless", "duration: 1 s"),
-        ("ftp_download", "ftp://inside.test/x", "duration: 1 s"),
-        ("speedtest", "http://inside.test/", "duration: 1 s"),
-        ("responsiveness", "http://inside.test/", "duration: 3 s"),
-        ("http_download", f"http://{HOST}/endless", f"duration: 1 s, proxy: 'http://{PRIVATE}:80'"),
-    ],
+_WAYS = (
+    ("ping", PRIVATE, "count: 2"),
+    ("http_check", "http://inside.test/", ""),
+    ("ping", "inside.test", "count: 2"),
+    ("tcp_connect", f"{PRIVATE}:80", "count: 1, interval: 1 s"),
+    ("tcp_connect", "inside.test:80", "count: 1, interval: 1 s"),
+    ("tls_handshake", "inside.test:443", "count: 1, interval: 1 s"),
+    ("trace", "inside.test", "count: 1, max_hops: 5"),
+    ("trace", "inside.test", "count: 1, max_hops: 5, protocol: tcp, port: 80"),
+    ("udp_echo", f"inside.test:{ECHO_PORT}", "count: 2, interval: 1 s"),
+    ("dns_lookup", "x.test", f"count: 1, server: {PRIVATE}, interval: 1 s"),
+    ("dns_lookup", "x.test", "count: 1, server: 'inside.test:80', protocol: tcp, interval: 1 s"),
+    ("web_page", "http://inside.test/", ""),
+    ("mail_fetch", "imap://inside.test/", "user: x, password: '${secret:x}'"),
+    ("http_download", "http://inside.test/endless", "duration: 1 s"),
+    ("ftp_download", "ftp://inside.test/x", "duration: 1 s"),
+    ("speedtest", "http://inside.test/", "duration: 1 s"),
+    ("responsiveness", "http://inside.test/", "duration: 3 s"),
+    ("http_download", f"http://{HOST}/endless", f"duration: 1 s, proxy: 'http://{PRIVATE}:80'"),
+    ("http_upload", "http://inside.test/", "size: 1 kB"),
+    ("ftp_upload", "ftp://inside.test/", "size: 1 kB"),
+    ("mail_send", "smtp://inside.test/", "recipient: a@b.test, sender: a@b.test"),
+    ("mail_delivery", f"smtp://{HOST}/", f"recipient: a@b.test, mailbox: 'imap://{PRIVATE}/'"),
+    ("speedtest", f"http://{HOST}/v2/nearest/ndt/ndt7", "protocol: ndt7, duration: 1 s"),
 )
+"""Every kind that ships, on its way to a private address."""
+
+
+def test_no_kind_is_left_out() -> None:
+    assert {kind for kind, *_rest in _WAYS} == {probe.kind for probe in built_in()}
+
+
+@pytest.mark.parametrize(("kind", "target", "params"), _WAYS)
 def test_no_kind_of_probe_is_a_way_around(world: World, kind: str, target: str, params: str) -> None:
     outcome = world.one(
         kind, target, params, f"preset: standard\nremote: {{secrets: [x], trusted: [{HOST}, inside.test]}}"
@@ -463,10 +475,12 @@ def test_a_load_needs_consent_at_the_very_address(world: World) -> None:
     assert "syn" not in world.seen().to(HOST)
 
 
-def test_secrets_go_nowhere(world: World) -> None:
+def test_secrets_and_files_go_nowhere(world: World) -> None:
     params = "user: x, password: '${secret:mail}'"
     refused = world.one("http_check", f"http://{HOST}/", params)
     assert refused.refused_for("the secret mail may not be used") and refused.codes == ["secret"]
+    read = world.one("http_check", f"https://{HOST}/", "ca_file: /etc/shadow")
+    assert read.refused_for("/etc/shadow of this machine may not be read") and read.codes == ["file"]
     assert not world.seen().packets
 
 

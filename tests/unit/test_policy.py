@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from docs.generator.probes import built_in
 from ots.policy.address import parse, place_of
 from ots.policy.aiming import Machine
 from ots.policy.document import read_policy
@@ -16,7 +17,7 @@ from ots.policy.pattern import BadPattern, parse_pattern
 from ots.policy.planned import Aim, Intent, Planned, Used
 from ots.policy.policy import Policy
 from ots.policy.presets import PRESETS, rule_of
-from ots.policy.rule import START_SPREAD
+from ots.policy.rule import HEAVY, LIGHT, START_SPREAD
 from ots.strictyaml import YamlError
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
@@ -243,6 +244,20 @@ def test_one_run_a_minute_to_a_stranger_and_a_start_spread_over_a_minute() -> No
     for quarter in range(4):
         share = sum(quarter * 15 <= delay < (quarter + 1) * 15 for delay in delays)
         assert 60 < share < 140
+
+
+def test_a_list_of_hosts_or_ports_is_a_scan_too() -> None:
+    hosts = [intent("ping", f"8.8.{number // 256}.{number % 256}", step=str(number)) for number in range(65)]
+    assert codes(Policy(), planned(*hosts)) == ["sweep"]
+    assert codes(Policy(), planned(*hosts[:64])) == []
+    ports = [intent("tcp_connect", port=number, step=str(number)) for number in range(1, 10)]
+    assert codes(Policy(), planned(*ports)) == ["sweep"]
+    assert codes(document("remote: {trusted: [8.8.0.0/16]}"), planned(*hosts, *ports)) == []
+
+
+def test_every_kind_that_ships_has_its_place() -> None:
+    assert {probe.kind for probe in built_in()} == LIGHT | HEAVY | {"mail_fetch"}
+    assert not LIGHT & HEAVY
 
 
 def test_roles_and_projects_can_be_named() -> None:

@@ -134,6 +134,8 @@ class NDT7Service(Service):
                 (await visit.ctx.net.dial(address, port, params.route, timeout=params.timeout)).close()
                 return place
             except Failed as failure:
+                if failure.error.class_ == "permission":
+                    raise
                 visit.ctx.log.info(f"{place.host} can't be reached ({failure}); the next one is tried")
         raise Failed("unreachable", "connect", "NONE_REACHED", f"none of {len(found)} servers answers")
 
