@@ -6,6 +6,7 @@ import click
 
 from ots.commands.server_backup import backup_command, restore_command
 from ots.commands.server_content import content_group
+from ots.commands.server_keys import keys_group
 from ots.commands.server_peers import peers_command
 from ots.commands.server_probe import probe_command
 from ots.commands.server_run import run_command
@@ -36,5 +37,6 @@ command.add_command(content_group)
 command.add_command(user_group)
 command.add_command(backup_command)
 command.add_command(restore_command)
+command.add_command(keys_group)
 command.add_command(peers_command)
 command.add_command(probe_command)

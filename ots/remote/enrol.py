@@ -20,7 +20,8 @@ from ots.remote import wire
 from ots.remote.client import Client, Refused
 from ots.remote.content_root import pin_root
 from ots.remote.identity import Identity
-from ots.remote.membership import Membership, forget, write_licence, write_membership
+from ots.remote.membership import Membership, forget, read_issuers, write_licence, write_membership
+from ots.remote.succession import followed
 from ots.remote.withdrawn import fetch_withdrawn
 from ots.reports.plain import plain
 
@@ -98,17 +99,22 @@ async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
 async def refresh(folder: Path, membership: Membership, client: Client) -> None:
     """Asks the server where the agent stands, and keeps it. Raises Refused, MembershipError.
 
-    The pinned keys stay; another server is refused.
+    The pinned keys stay, and new ones are trusted only on the word of those; another server is refused.
     """
     enrolled = (await client.call("GET", "/agent")).read(wire.Enrolled)
     if enrolled.server_id != membership.server_id or enrolled.agent_id != membership.agent_id:
         raise Refused("another-server", "another server answers at this address", decision="stop")
+    membership.receipt_keys = followed(
+        enrolled.successions, membership.receipt_keys, "receipt", membership.server_id
+    )
     if not set(enrolled.keys.receipt) & set(membership.receipt_keys):
         raise Refused("another-server", "the server signs with other keys than when the agent enrolled",
                       decision="stop")  # fmt: skip
     _pin_commands(membership, enrolled)
     _take_over(membership, enrolled, client)
-    write_licence(folder, None, enrolled.licence)
+    pinned = read_issuers(folder)
+    issuers = followed(enrolled.successions, pinned, "licence", membership.server_id)
+    write_licence(folder, issuers if issuers != pinned else None, enrolled.licence)
     write_membership(folder, membership)
     if membership.status == "active":
         await fetch_withdrawn(folder, membership, client)

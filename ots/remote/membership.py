@@ -98,6 +98,17 @@ def write_membership(folder: Path, membership: Membership) -> None:
     _write(folder / FILE, msgspec.json.format(msgspec.json.encode(membership), indent=2))
 
 
+def read_issuers(folder: Path) -> list[str]:
+    """The keys that may issue licences, as enrolment and what followed it named them; none if unreadable."""
+    try:
+        found = msgspec.json.decode((folder / LICENCE_ISSUERS).read_bytes(), type=list[str])
+        for text in found:
+            read_public(text)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return []
+    return found
+
+
 def write_licence(folder: Path, issuers: list[str] | None, licence: str | None) -> None:
     """Hands on what the server says of licences: who may issue them, and the one for this agent."""
     if issuers is not None:

@@ -21,6 +21,7 @@ import msgspec
 from ots.config import Settings
 from ots.remote import wire
 from ots.remote.client import Client, Refused
+from ots.remote.enrol import refresh
 from ots.remote.identity import Identity
 from ots.remote.leaving import clean_artifact, leaving
 from ots.remote.membership import Membership
@@ -74,6 +75,7 @@ class Sender:
         self._who = who
         self._client = client
         self._settings = settings
+        self._asked_for_keys = False
 
     def may_send(self, *, by_hand: bool, outcome: Outcome) -> bool:
         """Whether no pause forbids it; by hand none does."""
@@ -220,7 +222,16 @@ class Sender:
             {**headers, "Content-Type": "application/json", wire.SIGNATURE_HEADER: offer.signature},
         )
         stored = answer.read(wire.Stored)
-        return check_receipt(stored.receipt, item, offer, self._membership), stored.missing_artifacts
+        try:
+            kept = check_receipt(stored.receipt, item, offer, self._membership)
+        except Refused as refused:
+            if refused.code != "receipt-unknown-key" or self._asked_for_keys:
+                raise
+            # The server may have another key since: the old one says so where the agent stands.
+            self._asked_for_keys = True
+            await refresh(self._settings.data_dir, self._membership, self._client)
+            kept = check_receipt(stored.receipt, item, offer, self._membership)
+        return kept, stored.missing_artifacts
 
     async def _put_artifacts(self, item: Item, missing: Iterable[str]) -> str | None:
         """Sends the files that the server lacks; a remark on those that it won't have or that are gone.

@@ -41,6 +41,10 @@ REPORT = "ots-report+jws"
 REVISION = "ots-revision+jws"
 """Statement type of the server's word on a revision that it made: fields of `RevisionClaim`."""
 
+SUCCESSION = "ots-succession+jws"
+"""Statement type of a server's key on the one that comes after it: fields of `Succession`."""
+
+KeyPurpose = Literal["receipt", "licence"]
 AgentStatus = Literal["pending", "active", "suspended", "revoked", "left"]
 
 
@@ -66,10 +70,21 @@ class ServerKeys(msgspec.Struct, kw_only=True):
     command: list[str] = []
 
 
+class Succession(msgspec.Struct, kw_only=True):
+    """What a key of the server says, once, of its successor: `key` signs for the same purpose from now on."""
+
+    server_id: str
+    purpose: KeyPurpose
+    former: str
+    key: str
+    made_at: str
+
+
 class Enrolled(msgspec.Struct, kw_only=True):
     """Where an agent stands. `tier` is what its licence grants; `licence` its text, null while pending.
 
-    `upload_interval` is the least time between two uploads of a backlog, in seconds.
+    `upload_interval` is the least time between two uploads of a backlog, in seconds. `successions` lead from
+    keys that were used before to the present ones, oldest first.
     """
 
     agent_id: str
@@ -83,6 +98,7 @@ class Enrolled(msgspec.Struct, kw_only=True):
     tier: str = "default"
     licence: str | None = None
     upload_interval: float = 0.0
+    successions: list[str] = []
 
 
 class AgentInfo(msgspec.Struct, kw_only=True):

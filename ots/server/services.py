@@ -21,20 +21,19 @@ from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
+from ots.server.key_ring import LICENCE_KEY, RECEIPT_KEY, Ring, read_ring
 from ots.server.licences.grants import Grants
 from ots.server.patience import USUAL, Patience
 from ots.server.prometheus.registry import ServerMetrics
 from ots.server.prometheus.scraping import Scraping
 from ots.server.reports.writer import ReportWriter
-from ots.signing.keys import key_id, load_or_make, write_public
+from ots.signing.keys import key_id, load_or_make, read_public, write_public
 
 log = logging.getLogger("ots.server")
 
 EPOCH = "epoch"
 """The name under which `server` has a word that changes with every restore; none before the first."""
 
-RECEIPT_KEY = "receipt.key"
-LICENCE_KEY = "licence.key"
 COMMAND_KEY = "command.key"
 
 
@@ -45,16 +44,20 @@ class Keys:
     receipt: Ed25519PrivateKey
     licence: Ed25519PrivateKey
     command: Ed25519PrivateKey
+    ring: Ring = Ring()  # noqa: RUF009 (frozen)
 
     @classmethod
     def of(cls, folder: Path) -> Keys:
         """Loads them, makes those that are missing. Raises UnusableKey."""
-        return cls(*(load_or_make(folder / name) for name in (RECEIPT_KEY, LICENCE_KEY, COMMAND_KEY)))
+        receipt, licence, command = (
+            load_or_make(folder / name) for name in (RECEIPT_KEY, LICENCE_KEY, COMMAND_KEY)
+        )
+        return cls(receipt, licence, command, read_ring(folder))
 
     def public(self) -> ServerKeys:
         return ServerKeys(
-            receipt=[write_public(self.receipt.public_key())],
-            licence=[write_public(self.licence.public_key())],
+            receipt=self.ring.listed("receipt", write_public(self.receipt.public_key())),
+            licence=self.ring.listed("licence", write_public(self.licence.public_key())),
             command=[write_public(self.command.public_key())],
         )
 
@@ -151,8 +154,8 @@ async def open_services(
     async with database.reading() as connection:
         rows = (await connection.execute(select(server.c.name, server.c.value))).all()
     facts = {row.name: row.value for row in rows}
-    issuer = keys.licence.public_key()
-    grants = Grants({key_id(issuer): issuer})
+    issuers = [read_public(text) for text in keys.public().licence]
+    grants = Grants({key_id(issuer): issuer for issuer in issuers})
     networks = tuple(ipaddress.ip_network(text) for text in proxies)
     metrics = ServerMetrics()
     database.waited = metrics.database_waited

@@ -181,6 +181,7 @@ async def _answer(
         tier=row.tier,
         licence=None if found is None else found.text,
         upload_interval=services.upload_interval,
+        successions=list(services.keys.ring.successions),
     )
     if row.status == "pending":
         return Answer(202, body, {"Retry-After": "60"})
