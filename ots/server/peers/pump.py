@@ -1,4 +1,4 @@
-"""Sends whenever a connection can take more, without a task or a future for each time that it can't.
+"""Sends content over and over to a plain connection, from a thread, so that the loop is free for others.
 
 The bytes are copied, on purpose: from a page that lies in the cache that is cheaper than to hand the kernel
 one page of a file after the other, as sendfile(2) does (docs/design/021-generator.md).
@@ -10,15 +10,15 @@ import asyncio
 import os
 import socket
 
-PIECE = 128 << 10
-"""What one send(2) gets: few enough bytes to be in the cache still when the next follows."""
+from ots.netio.transfer.aside import aside, wake
+from ots.netio.transfer.outflow import Outflow
 
-_AT_ONCE = 2 << 20
-"""Bytes after which the other connections have their turn."""
+PIECE = 512 << 10
+"""What one send(2) gets: few enough bytes to be in the cache still when they are sent again."""
 
 
 class Pump:
-    """Sends a page over and over to a plain connection: `count` bytes, or for ever (None).
+    """Sends a page over and over: `count` bytes, or for ever (None).
 
     It works on a descriptor of its own, since asyncio watches the connection's for reading. The transport
     must have nothing left to write.
@@ -31,44 +31,25 @@ class Pump:
         self._page = page
         self._left = count
         self._at = start % len(page)
-        self._loop = asyncio.get_running_loop()
-        self._out: socket.socket | None = None
-        self._over: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
-        """Until all is sent. ConnectionError if the client goes."""
-        descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
-        with socket.socket(fileno=descriptor) as self._out:
-            self._loop.add_writer(descriptor, self._more)
+        """Until all is sent. ConnectionError if the client goes. Cancelled, it says that nothing follows."""
+        with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as out:
             try:
-                await self._over
-            finally:
-                self._loop.remove_writer(descriptor)
+                await aside(lambda: self._send(out), lambda: wake(out, socket.SHUT_WR))
+            except OSError as error:
+                raise ConnectionResetError(error.errno, "the client is gone") from None
 
-    def _more(self) -> None:
-        if self._over.done():
-            return
-        if self._transport.is_closing():
-            self._over.set_exception(ConnectionResetError("the client is gone"))
-            return
-        try:
-            self._fill()
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._over.set_exception(ConnectionResetError(error.errno, "the client is gone"))
-
-    def _fill(self) -> None:
-        """Sends until there is no room (BlockingIOError), all is sent, or others wait."""
-        assert self._out is not None
-        page, turn = self._page, _AT_ONCE
-        while turn > 0:
-            size = PIECE if self._left is None else min(PIECE, self._left)
-            sent = self._out.send(page[self._at : self._at + size])
-            self._at = (self._at + sent) % len(page)
-            turn -= sent
+    def _send(self, out: socket.socket) -> None:
+        """Piece after piece, in a thread."""
+        flow, page = Outflow(out), self._page
+        while self._left is None or self._left > 0:
+            if self._transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            piece = page[self._at : self._at + PIECE]
             if self._left is not None:
-                self._left -= sent
-                if not self._left:
-                    self._over.set_result(None)
-                    return
+                piece = piece[: self._left]
+                self._left -= len(piece)
+            self._at = (self._at + len(piece)) % len(page)
+            for _ in flow.put(piece):
+                pass
