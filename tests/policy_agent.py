@@ -1,7 +1,8 @@
 """`python -m tests.policy_agent`: an agent that runs what it is told, under the policy of its own files.
 
 Each line of standard input is an order as JSON: the case as text, the issuer, the order's id, and seconds
-that its clock is ahead. The answer is a line with the report, or with why there is none.
+that its clock is ahead. The answer is a line with the report, or with why there is none; a `brief` order that
+is refused as a whole is answered without a report.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def _run(order: dict[str, Any], store: Store, folder: Path) -> dict[str, Any]:
         server=order["server"],
         wall=lambda: time.time() + ahead,
     )
+    if order["brief"] and not admission.decision.allowed:
+        if admission.usage is not None:
+            admission.usage.close()
+        return {"refused": [row.refusal.message for row in admission.plan.steps if row.refusal is not None]}
     result = execute(admission.plan, Options(), settings(), store, admission=admission)
     decision = admission.decision
     return {

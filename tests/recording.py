@@ -15,7 +15,7 @@ from ots.engine.context import AttemptContext, StepLog
 from ots.engine.recorder import AttemptRecorder
 from ots.model.metric import Metric
 from ots.model.report import DataUse
-from ots.probe import AttemptData, Probe
+from ots.probe import AttemptData, Guard, Probe
 
 
 @dataclass
@@ -64,6 +64,7 @@ async def record(
     max_bytes: int | None = None,
     clock: Clock | None = None,
     secrets: Mapping[str, str] | None = None,
+    guard: Guard | None = None,
 ) -> Recording:
     """One call of `run`: one attempt at each of many targets, or at one.
 
@@ -93,6 +94,7 @@ async def record(
         secret=lambda reference: (secrets or {})[reference],
         keep=keep,
         progress=lambda fraction, text: recording.progress.append(fraction),
+        guard=guard,
     )
     task = asyncio.create_task(
         attempt(

@@ -96,7 +96,8 @@ class Runner:
         self._env.watcher.started(self._plan, self._report)
         if self._stopped is None:
             self._work = asyncio.create_task(self._cycles(every, duration), name="run")
-            await asyncio.wait({self._work}, timeout=self._plan.case.time_limit)
+            limit = self._plan.case.time_limit
+            await asyncio.wait({self._work}, timeout=None if limit is None else self._env.start_delay + limit)
             if not self._work.done():
                 self.stop("time_limit")
                 await asyncio.wait({self._work})

@@ -4,8 +4,8 @@ is judged again, address by address, when packets are about to leave."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from ots import units
 from ots.policy.aiming import Machine
@@ -13,10 +13,11 @@ from ots.policy.decision import Decision, Refusal
 from ots.policy.issuer import Issuer
 from ots.policy.planned import Planned, Used
 from ots.policy.presets import DEFAULT, rule_of
-from ots.policy.rule import MINUTE, NOTHING, PORTS, START_SPREAD, STRANGERS, Rule
+from ots.policy.rule import MINUTE, NOTHING, PACKETS, PORTS, START_SPREAD, STRANGERS, Rule
 from ots.policy.step_judgement import consented, of_step
 
 _UNUSED = Used()
+_AGREED = "which has not agreed to more than"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,17 @@ class Policy:
         if not self.watches(issuer):
             return Decision(allowed=bool(planned.intents))
         rule, remote = self.rule(issuer), issuer.kind == "remote"
-        reasons = [*self._of_run(rule, issuer, planned, moment, used)]
-        for intent in planned.intents:
-            reasons += of_step(rule, self.machine, intent, planned.cycles, remote=remote)
+        own = [
+            reason
+            for intent in planned.intents
+            for reason in of_step(rule, self.machine, intent, planned.cycles, remote=remote)
+        ]
+        refused = {reason.step for reason in own}
+        rest = replace(planned, intents=tuple(each for each in planned.intents if each.step not in refused))
+        reasons = [*self._of_run(rule, issuer, rest, moment, used), *own]
         barred = {reason.step for reason in reasons}
         allowed = None not in barred and any(intent.step not in barred for intent in planned.intents)
-        delay = _start_delay(planned) if allowed and remote and self.strangers(issuer, planned) else 0.0
+        delay = _start_delay(planned) if allowed and remote and self.strangers(issuer, rest) else 0.0
         return Decision(allowed, tuple(reasons), delay)
 
     def strangers(self, issuer: Issuer, planned: Planned) -> tuple[str, ...]:
@@ -78,19 +84,31 @@ class Policy:
         if rule.hours and not any(hours.hold(moment) for hours in rule.hours):
             yield Refusal("hours", f"runs only at {', '.join(map(str, rule.hours))}")
         yield from _amounts(rule, planned, used)
-        strangers = self.strangers(issuer, planned)
-        if len(strangers) > STRANGERS:
-            yield Refusal(
-                "sweep", f"sends to {len(strangers)} hosts that have agreed to nothing; {STRANGERS} may be"
-            )
-        for host in strangers:
-            ports = {aim.port for intent in planned.intents for aim in intent.aims if aim.host == host}
-            if len(ports) > PORTS:
-                yield Refusal("sweep", f"knocks at {len(ports)} ports of {host}; {PORTS} may be")
-            before = used.asked.get(host)
-            if before is not None and 0 <= moment - before < MINUTE:
-                text = f"{host} was asked {moment - before:.0f} s ago and has not agreed to more than once in"
-                yield Refusal("too_often", f"{text} {MINUTE:.0f} s")
+        in_all = sum(intent.packets_in_all for intent in planned.intents) * planned.cycles
+        if len(planned.intents) > 1 and rule.packets is not None and in_all > rule.packets:
+            yield Refusal("packets", f"sends {in_all} packets in all, {rule.packets} are allowed")
+        yield from _to_strangers(self.strangers(issuer, planned), planned, moment, used)
+
+
+def _to_strangers(strangers: Sequence[str], planned: Planned, moment: float, used: Used) -> Iterator[Refusal]:
+    """What all steps together would do to hosts that have agreed to nothing."""
+    if len(strangers) > STRANGERS:
+        yield Refusal(
+            "sweep", f"sends to {len(strangers)} hosts that have agreed to nothing; {STRANGERS} may be"
+        )
+        return
+    for host in strangers:
+        toward = [intent for intent in planned.intents if any(aim.host == host for aim in intent.aims)]
+        sent = sum(intent.packets for intent in toward) * planned.cycles
+        if len(toward) > 1 and sent > PACKETS:
+            yield Refusal("packets", f"sends {sent} packets to {host}, {_AGREED} {PACKETS}")
+        ports = {aim.port for intent in toward for aim in intent.aims if aim.host == host}
+        if len(ports) > PORTS:
+            yield Refusal("sweep", f"knocks at {len(ports)} ports of {host}; {PORTS} may be")
+        before = used.asked.get(host)
+        if before is not None and 0 <= moment - before < MINUTE:
+            text = f"{host} was asked {moment - before:.0f} s ago, {_AGREED} once in {MINUTE:.0f} s"
+            yield Refusal("too_often", text)
 
 
 def _amounts(rule: Rule, planned: Planned, used: Used) -> Iterator[Refusal]:

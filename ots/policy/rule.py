@@ -20,6 +20,11 @@ LIGHT = frozenset(
     {"dns_lookup", "http_check", "ping", "tcp_connect", "tls_handshake", "trace", "udp_echo", "web_page"}
 )
 
+NO_PORT = 0
+"""The port of what has none: an entry for some ports doesn't mean it."""
+PORTLESS = frozenset({"ping", "trace"})
+"""Kinds that may send what has no port."""
+
 MANY_FLOWS = 6
 """More connections at once than a browser opens to a host are a load as well."""
 

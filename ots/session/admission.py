@@ -35,6 +35,8 @@ from ots.session.usage import Usage, UsageError
 
 log = logging.getLogger("ots.session")
 
+_MOST_REASONS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -260,7 +262,9 @@ def _refused(row: PlannedStep, decision: Decision) -> PlannedStep:
     reasons = [*decision.of(row.step.key), *(each for each in decision.reasons if each.step == PRECHECK)]
     if not reasons or row.refusal is not None:
         return row
-    text = "; ".join(dict.fromkeys(reason.text for reason in reasons))
+    texts = list(dict.fromkeys(reason.text for reason in reasons))
+    more = f"; and {len(texts) - _MOST_REASONS} more" if len(texts) > _MOST_REASONS else ""
+    text = "; ".join(texts[:_MOST_REASONS]) + more
     return replace(
         row, refusal=Error(class_="permission", phase="config", code=CODE, message=text, remedy=REMEDY)
     )

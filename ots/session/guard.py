@@ -13,7 +13,16 @@ from ots.model.outcome import Phase
 from ots.policy.address import Network
 from ots.policy.aiming import Machine, address_fault, literal_of, name_fault, network_fault, trusts
 from ots.policy.pattern import ANY
-from ots.policy.rule import HEAVY, PACKETS, PACKETS_PER_SECOND, PORTS, STRANGERS, Rule
+from ots.policy.rule import (
+    HEAVY,
+    NO_PORT,
+    PACKETS,
+    PACKETS_PER_SECOND,
+    PORTLESS,
+    PORTS,
+    STRANGERS,
+    Rule,
+)
 from ots.probe import Address, Failed
 
 CODE = "POLICY"
@@ -94,7 +103,7 @@ class Watch:
             if not self._met[ip]:
                 return "was sent to by another run less than a minute ago, and has not agreed to more"
             ports = self._ports.setdefault(ip, set())
-            if port is not None:
+            if port:
                 ports.add(port)
             return f"would be knocked at at more than {PORTS} ports" if len(ports) > PORTS else None
 
@@ -143,6 +152,8 @@ class KindGuard:
         if self._is_chosen(address, port):
             return
         phase: Phase = "resolve" if port is None else "connect"
+        if port is None and self._kind in PORTLESS:
+            port = NO_PORT
         name = None if literal_of(address.name) is not None else address.name
         fault = (
             None if name is None else name_fault(watch.rule, watch.machine, name, port, remote=watch.remote)
@@ -155,7 +166,7 @@ class KindGuard:
         if fault is None and self._is_stranger(address, port):
             fault = watch.met(address.ip, port)
         if fault is not None:
-            where = address.ip if port is None else f"{address.ip} port {port}"
+            where = address.ip if not port else f"{address.ip} port {port}"
             raise refused(f"{where} {fault}" if name is None else f"{name} is {where}, which {fault}", phase)
 
     def permit_network(self, network: Network) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from ots.engine.planner import Plan, PlannedStep
 from ots.policy.planned import Aim, Consent, Intent, Planned
+from ots.policy.rule import NO_PORT, PORTLESS
 from ots.probe import Target
 from ots.schema.quantity import is_secret
 
@@ -135,7 +136,8 @@ def _flow(kind: str, target: Target, values: Mapping[str, Any]) -> _Flow:
 
 
 def _aims(kind: str, targets: Sequence[Target], values: Mapping[str, Any], listed: Listed) -> list[Aim]:
-    aims = [_aim(target, target.port or values.get("port"), listed) for target in targets]
+    portless = NO_PORT if kind in PORTLESS else None
+    aims = [_aim(target, target.port or values.get("port") or portless, listed) for target in targets]
     if kind == "speedtest" and values.get("servers"):
         aims = [_aim(server.target, server.target.port, listed) for server in values["servers"]]
     if kind == "dns_lookup" and values["server"] is not None:

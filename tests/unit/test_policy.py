@@ -17,7 +17,7 @@ from ots.policy.pattern import BadPattern, parse_pattern
 from ots.policy.planned import Aim, Intent, Planned, Used
 from ots.policy.policy import Policy
 from ots.policy.presets import PRESETS, rule_of
-from ots.policy.rule import HEAVY, LIGHT, START_SPREAD
+from ots.policy.rule import HEAVY, LIGHT, NO_PORT, START_SPREAD
 from ots.strictyaml import YamlError
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
@@ -253,6 +253,20 @@ def test_a_list_of_hosts_or_ports_is_a_scan_too() -> None:
     ports = [intent("tcp_connect", port=number, step=str(number)) for number in range(1, 10)]
     assert codes(Policy(), planned(*ports)) == ["sweep"]
     assert codes(document("remote: {trusted: [8.8.0.0/16]}"), planned(*hosts, *ports)) == []
+
+
+def test_steps_add_up() -> None:
+    halves = [intent(packets=60, step="a"), intent(packets=60, step="b")]
+    assert codes(Policy(), planned(*halves)) == ["packets"]
+    few = document("remote: {packets: 100, trusted: [8.8.0.0/16]}")
+    assert codes(few, planned(*halves)) == ["packets"]
+    assert codes(few, planned(halves[0])) == []
+
+
+def test_an_entry_for_some_ports_means_nothing_that_has_none() -> None:
+    policy = document("remote: {targets: ['8.8.8.0/24:443']}")
+    assert codes(policy, planned(intent(port=NO_PORT))) == ["target"]
+    assert codes(policy, planned(intent("tcp_connect", port=443))) == []
 
 
 def test_every_kind_that_ships_has_its_place() -> None:
