@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -14,11 +12,14 @@ from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG
 from ots.server.web.qr import qr_picture
 from tests.browser.chromium import Tab, browser
 from tests.browser.cloud_pages import fill, log_in, make_token
-from tests.cloud_kit import CloudServer, HandAgent, cloud_server
+from tests.cloud_kit import CloudServer, HandAgent
 from tests.peers.require import require
 from tests.unit.sample_reports import hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+_ON_SQLITE = pytest.mark.parametrize("own_cloud", ["sqlite"], indirect=True)
+"""Of what is the same whatever the database."""
+
 
 _PATHS = ("/", "/agents", "/reports", "/assignments", "/licences", "/tokens", "/accounts", "/audit")
 
@@ -30,9 +31,8 @@ async def tab() -> AsyncIterator[Tab]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Any:
-    with cloud_server(tmp_path, options=["--rates", "1000"]) as running:
-        yield running
+def server(own_cloud: CloudServer) -> CloudServer:
+    return own_cloud
 
 
 async def test_from_the_first_log_in_to_a_report_on_the_page(tab: Tab, server: CloudServer) -> None:
@@ -154,6 +154,7 @@ async def test_people_are_given_accounts_and_tokens_on_the_pages(tab: Tab, serve
     assert not tab.complaints
 
 
+@_ON_SQLITE
 async def test_the_picture_of_a_token_is_the_token(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     token = await make_token(tab, server)
@@ -162,6 +163,7 @@ async def test_the_picture_of_a_token_is_the_token(tab: Tab, server: CloudServer
     assert await tab.evaluate("document.querySelector('img.qr').naturalWidth") > 100
 
 
+@_ON_SQLITE
 async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     agent = HandAgent(server.url)
@@ -187,6 +189,7 @@ async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer)
         assert not tab.complaints, (path, tab.complaints)
 
 
+@_ON_SQLITE
 async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     await tab.open(server.url, width=1200)
@@ -208,6 +211,7 @@ async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer
         assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
+@_ON_SQLITE
 async def test_whoever_is_not_logged_in_sees_the_door(tab: Tab, server: CloudServer) -> None:
     for path in (
         "/",
