@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ots.agent.basic_duties import BasicDuties
+from ots.agent.content_duty import fetch_content
 from ots.agent.duties import Declined, Duties
 from ots.agent.ledger import Ledger
 from ots.agent.log_tail import LogTail
@@ -71,12 +72,13 @@ class RemoteControl:
         return bool(self._membership.command_keys)
 
     async def _sync(self, _command: wire.Command) -> Any:
-        """Asks the server anew where this agent stands: status, licence, withdrawn licences."""
+        """Asks the server anew: status, licence, withdrawn licences, signed content."""
         try:
             await refresh(self._folder, self._membership, self._client)
         except (Refused, MembershipError) as error:
             raise Declined("not-refreshed", str(error)) from None
-        return {"tier": self._membership.tier, "status": self._membership.status}
+        content = await fetch_content(self._folder)
+        return {"tier": self._membership.tier, "status": self._membership.status, "content": content}
 
     def _say(self, message: wire.FromAgent) -> None:
         self.channel.say(message)

@@ -95,6 +95,27 @@ def status_command(as_json: bool) -> int:
     return exit_codes.PASS
 
 
+@click.command("forget", help=_("Give up the signed content and the trust in where it comes from."))
+@json_option
+def forget_command(as_json: bool) -> int:
+    from ots.config import settings
+    from ots.content.held import forget, read_source
+
+    data = settings().data_dir
+    source = read_source(data)
+    try:
+        forget(data)
+    except OSError as error:
+        raise CommandError(str(error), exit_code=exit_codes.NOT_WRITTEN) from None
+    if as_json:
+        print_json({"forgotten": None if source is None else source.url})
+    elif source is None:
+        click.echo(_("no signed content: nobody has said where it comes from"))
+    else:
+        click.echo(_("signed content from {url} is forgotten").format(url=source.url))
+    return exit_codes.PASS
+
+
 def synchronised() -> Synced:
     """Synchronises; what goes wrong is a CommandError."""
     from ots.config import settings

@@ -10,7 +10,7 @@ import click
 
 from ots.commands import exit_codes
 from ots.commands.case_errors import case_errors, problem_document
-from ots.commands.case_sync import status_command, sync_command
+from ots.commands.case_sync import forget_command, status_command, sync_command
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.run_options import Pair
 from ots.i18n import _, language, ngettext
@@ -31,6 +31,7 @@ def command() -> None:
 
 command.add_command(sync_command)
 command.add_command(status_command)
+command.add_command(forget_command)
 
 
 @command.command(

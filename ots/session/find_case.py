@@ -31,8 +31,11 @@ class CaseText:
     too_old_for_heavy: bool = False
 
     def mark(self, case: Case) -> Case:
-        """The case with the layer that it came from."""
-        return replace(case, layer=self.layer, stale_since=self.stale_since)
+        """The case with the layer that it came from, and a warning where nobody vouches for it any more."""
+        warnings = case.warnings
+        if self.stale_since is not None:
+            warnings = (*warnings, f"the signed content is stale since {self.stale_since}: ots cases sync")
+        return replace(case, layer=self.layer, stale_since=self.stale_since, warnings=warnings)
 
 
 def find_case(name: str, version: int | None = None) -> CaseText:

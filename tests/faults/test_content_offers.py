@@ -94,7 +94,9 @@ def test_snapshot_and_timestamp_are_renewed_before_they_end_and_only_then(pair: 
     assert pair.server.freshen() and versions() == (start[0] + 1, start[1])
     pair.now[0] += 3 * DAY
     assert pair.server.freshen() and versions() == (start[0] + 2, start[1] + 1)
-    assert not pair.server.freshen()
+    assert not pair.server.freshen() and not pair.server.ending()
+    pair.now[0] += 70 * DAY
+    assert set(pair.server.ending()) == {"servers", "licences"}
     snapshot = read(pair.server.public, f"{start[1] + 1}.snapshot.json", Snapshot).signed
     assert snapshot.meta["cases.json"].version == 2
 

@@ -13,7 +13,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from ots.content.held import content_folder, servers_file
+from ots.agent.content_duty import ContentDuty, fetch_content
+from ots.content.held import content_folder, forget, servers_file
 from ots.license import issue
 from ots.license.document import Revoked
 from ots.license.issue import revocation_list, sign_revocations
@@ -24,6 +25,7 @@ from tests.content_kit import CASE, Field, field_of, host
 from tests.licence_kit import Issuer
 from tests.peers.nginx import Nginx
 from tests.peers.process import free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -178,6 +180,25 @@ def test_licence_issuers_and_revocations_come_with_the_content(field: Field) -> 
     field.repository.publish_licences([], [])
     field.sync()
     assert next(iter(here.standings(now).all.values())).state == "unknown-key"
+
+
+async def test_the_agents_duty_fetches_by_itself_and_when_it_is_asked(field: Field) -> None:
+    duty = ContentDuty(field.data, pause=lambda: 3600.0)
+    running = asyncio.create_task(duty.run())
+    await until(lambda: field.versions() == [1])
+    await asyncio.to_thread(field.publish, 2)
+    duty.soon()
+    await until(lambda: field.versions() == [1, 2])
+    running.cancel()
+    await asyncio.wait({running})
+    answer = await fetch_content(field.data)
+    assert answer is not None
+    assert (answer["failed"], answer["changed"], answer["versions"]["cases"]) == (None, False, 3)
+    field.host.answers["timestamp.json"] = lambda handler: field.host.reply(handler, b"", 503)
+    answer = await fetch_content(field.data)
+    assert answer is not None and answer["failed"] == "refused"
+    forget(field.data)
+    assert await fetch_content(field.data) is None
 
 
 def _agent(data: Path) -> str:

@@ -48,7 +48,7 @@ STANDS_FOR = {
 }
 """Addresses in the text, and the embedded peer that is meant."""
 
-ON_THE_SERVER = re.compile(r".*\bots server (token|user|backup|keys)\b")
+ON_THE_SERVER = re.compile(r".*\bots server (token|user|backup|keys|content)\b")
 """Commands for the machine on which that server runs."""
 
 CLOUD = "http://127.0.0.1:8443"

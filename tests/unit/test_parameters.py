@@ -212,6 +212,7 @@ def test_stale_content_is_said_and_stops_what_loads_the_link_after_thirty_days(h
     write_held(data, held)
     stale = prepare("http_download", {}).case
     assert stale.stale_since is not None and stale.layer == "synced"
+    assert f"the signed content is stale since {stale.stale_since}: ots cases sync" in stale.warnings
     held.fresh_until = time.time() - HEAVY_UNTIL - 60
     write_held(data, held)
     assert prepare("office", {"site": "hz"}).case.stale_since is not None

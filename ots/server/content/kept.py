@@ -9,15 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tuf.api.metadata import Signed
 
 from ots.content.keys import signer_of
+from ots.content.layout import DAY
 from ots.content.offer import NotTaken, Offer, held_files, served_versions, take
-from ots.content.online import METADATA, Lives, Unserveable, freshen, newest
+from ots.content.online import METADATA, Lives, Unserveable, freshen, newest, read_root, role_file
 from ots.signing.keys import load_or_make, write_public
 from ots.store.liveness import exclusive
 
 FOLDER = "content"
 KEY = "content.key"
+TELL_BEFORE = 21.0
+"""Days before the end of what a publisher signed from which on the log tells of it."""
+
 RENEW_EVERY = 600.0
 """Seconds between two looks at whether snapshot and timestamp need renewing."""
 
@@ -69,12 +74,25 @@ class KeptContent:
         with exclusive(self.public / ".lock"):
             return freshen(self.public, signer_of(self._key), self._wall(), self._lives)
 
+    def ending(self) -> dict[str, float]:
+        """Days that are left to what a publisher signed, by role, where these are few. Raises Unserveable."""
+        parts: dict[str, Signed] = {"root": read_root(self.public).signed}
+        for role in self.versions():
+            if role != "root":
+                parts[role] = role_file(self.public, role).signed
+        left = {role: (part.expires.timestamp() - self._wall()) / DAY for role, part in parts.items()}
+        return {role: days for role, days in left.items() if days < TELL_BEFORE}
+
     async def keep_fresh(self) -> None:
         """Renews for as long as it runs; trouble is logged, and tried again."""
         while True:
             try:
                 if await asyncio.to_thread(self.freshen):
                     log.info("the timestamp of the signed content was renewed")
+                    for role, left in (await asyncio.to_thread(self.ending)).items():
+                        log.warning(
+                            "what %s signed ends in %.0f days: ots content renew %s", role, left, role
+                        )
             except (Unserveable, OSError) as error:
                 log.error("the signed content can't be renewed: %s", error)
             await asyncio.sleep(RENEW_EVERY)
