@@ -133,7 +133,7 @@ def test_the_command_does_what_the_text_says(
 ) -> None:
     """It ends with the promised code, within a minute, and never with a traceback."""
     command, reader = line.text, environment(home)
-    if CLOUD in command or "ots server token" in command:
+    if CLOUD in command or ON_THE_SERVER.match(command):
         cloud: CloudServer = request.getfixturevalue("cloud")
         command = command.replace(CLOUD, cloud.url)
         reader["OTS_SERVER_DATA"] = str(cloud.folder)
