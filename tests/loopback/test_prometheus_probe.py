@@ -13,15 +13,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from ots.server.peers.process import Peers
 from tests.cloud_kit import ROOT
 from tests.peers.process import end, free_port, running
 from tests.peers.require import require
+from tests.peers.unbound import Unbound
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +52,46 @@ modules:
     icmp:
       preferred_ip_protocol: ip4
 """
+_LOOKUPS: dict[str, dict[str, Any]] = {
+    "dns_a": {"query_name": "many.ots.test", "query_type": "A"},
+    "dns_tcp": {"query_name": "many.ots.test", "query_type": "A", "transport_protocol": "tcp"},
+    "dns_truncated": {"query_name": "long.ots.test", "query_type": "TXT"},
+    "dns_long": {"query_name": "long.ots.test", "query_type": "TXT", "transport_protocol": "tcp"},
+    "dns_serial": {"query_name": "ots.test", "query_type": "SOA"},
+    "dns_any": {"query_name": "www.ots.test"},
+    "dns_no_recursion": {"query_name": "mail.ots.test", "query_type": "A", "recursion_desired": False},
+    "dns_nodata": {"query_name": "four.ots.test", "query_type": "AAAA"},
+    "dns_nxdomain": {"query_name": "no.ots.test", "query_type": "A"},
+    "dns_wants_nxdomain": {"query_name": "no.ots.test", "query_type": "A", "valid_rcodes": ["NXDOMAIN"]},
+    "dns_refused": {"query_name": "x.refused.test", "query_type": "A"},
+    "dns_servfail": {"query_name": "x.servfail.test", "query_type": "A"},
+    "dns_silent": {"query_name": "x.silent.test", "query_type": "A"},
+    **{
+        f"dns_{rule}_{number}": {
+            "query_name": name,
+            "query_type": "A",
+            "validate_answer_rrs": {rule: patterns},
+        }
+        for rule in (
+            "fail_if_matches_regexp",
+            "fail_if_all_match_regexp",
+            "fail_if_not_matches_regexp",
+            "fail_if_none_matches_regexp",
+        )
+        for number, (name, *patterns) in enumerate(
+            (
+                ("many.ots.test", r"192\.0\.2\.[12]$"),
+                ("many.ots.test", r"^many\.ots\.test\.\t60\tIN\tA\t192\.0\.2\.[123]$"),
+                ("many.ots.test", "198"),
+                ("many.ots.test", "198", r"2\.1$"),
+                ("many.ots.test", "192", r"2\.\d$"),
+                ("six.ots.test", "192"),
+            )
+        )
+    },
+}
+"""Modules of the prober `dns`, by their names."""
+
 _ALLOW = """\
 allow:
   - {network: 127.0.0.0/8}
@@ -58,7 +101,11 @@ allow:
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "blackbox.yml").write_text(_MODULES)
+    lookups = {
+        name: {"prober": "dns", "timeout": "1s", "dns": {"preferred_ip_protocol": "ip4", **options}}
+        for name, options in _LOOKUPS.items()
+    }
+    (folder / "blackbox.yml").write_text(_MODULES + indent(yaml.safe_dump(lookups), "  "))
     (folder / "allow.yml").write_text(_ALLOW)
     return folder
 
@@ -142,6 +189,36 @@ async def test_it_says_what_blackbox_exporter_says(ours: str, theirs: str, peers
             target,
         )
         assert found["probe_duration_seconds"] < 1
+
+
+@pytest.mark.parametrize("module", _LOOKUPS)
+async def test_it_says_of_lookups_what_blackbox_exporter_says(
+    ours: str, theirs: str, unbound: Unbound, module: str
+) -> None:
+    (one, mine), (other, reference) = await asyncio.gather(
+        _probe(ours, module=module, target=unbound.address),
+        _probe(theirs, module=module, target=unbound.address),
+    )
+    assert one == other == 200, mine
+    found, expected = _figures(mine), _figures(reference)
+    assert set(found) >= set(expected), mine
+    times = {name for name in expected if "seconds" in name}
+    for name in set(expected) - times:
+        assert found[name] == expected[name], (name, mine)
+    assert {"probe_success", "probe_dns_answer_rrs", "probe_dns_query_succeeded"} <= set(expected)
+    # Of an address there is nothing to resolve, which is 0 s with us, as is a request without an answer.
+    request = 'probe_dns_duration_seconds{phase="request"}'
+    assert request in times and (found[request] > 0) == (expected["probe_dns_query_succeeded"] > 0), mine
+
+
+async def test_a_resolver_that_is_not_there(ours: str, theirs: str) -> None:
+    target = f"127.0.0.1:{free_port()}"
+    for module in ("dns_a", "dns_tcp"):
+        (_, mine), (_, reference) = await asyncio.gather(
+            _probe(ours, module=module, target=target), _probe(theirs, module=module, target=target)
+        )
+        for name in ("probe_success", "probe_dns_query_succeeded"):
+            assert _figures(mine)[name] == _figures(reference)[name] == 0, mine
 
 
 async def test_promtool_has_nothing_to_complain_of(ours: str, peers: Peers) -> None:

@@ -87,20 +87,23 @@ async def _ask(errand: Errand, module: DNSModule, host: str, address: Address, p
 
 
 def _judge(section: str, found: list[dns.rrset.RRset], rules: RecordRules) -> None:
-    """`RegexFailed` if a section's records are not as they must be."""
+    """`RegexFailed` if a section's records are not as they must be, which is as blackbox_exporter has it.
+
+    Its `fail_if_all_match_regexp` fails unless all records match, whatever the name says.
+    """
     records = [_text(rrset, record).encode() for rrset in found for record in rrset]
     for pattern in rules.fail_if_matches_regexp:
         if any(pattern.found_in(record) for record in records):
             raise RegexFailed(f"a record of the {section} matches {pattern.text}")
     for pattern in rules.fail_if_all_match_regexp:
-        if records and all(pattern.found_in(record) for record in records):
-            raise RegexFailed(f"all records of the {section} match {pattern.text}")
-    for pattern in rules.fail_if_not_matches_regexp:
         if not all(pattern.found_in(record) for record in records):
-            raise RegexFailed(f"a record of the {section} does not match {pattern.text}")
-    for pattern in rules.fail_if_none_matches_regexp:
-        if not any(pattern.found_in(record) for record in records):
-            raise RegexFailed(f"no record of the {section} matches {pattern.text}")
+            raise RegexFailed(f"not all records of the {section} match {pattern.text}")
+    for pattern in rules.fail_if_not_matches_regexp:
+        if not records or not all(pattern.found_in(record) for record in records):
+            raise RegexFailed(f"a record of the {section} does not match {pattern.text}, or there is none")
+    wanted = rules.fail_if_none_matches_regexp
+    if wanted and not any(pattern.found_in(record) for pattern in wanted for record in records):
+        raise RegexFailed(f"no record of the {section} matches {' or '.join(each.text for each in wanted)}")
 
 
 def _text(rrset: dns.rrset.RRset, record: object) -> str:
