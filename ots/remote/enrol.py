@@ -20,7 +20,15 @@ from ots.remote import wire
 from ots.remote.client import Client, Refused
 from ots.remote.content_root import pin_root
 from ots.remote.identity import Identity
-from ots.remote.membership import Membership, forget, read_issuers, write_licence, write_membership
+from ots.remote.membership import (
+    Membership,
+    MembershipError,
+    forget,
+    read_issuers,
+    read_membership,
+    write_licence,
+    write_membership,
+)
 from ots.remote.succession import followed
 from ots.remote.withdrawn import fetch_withdrawn
 from ots.reports.plain import plain
@@ -82,6 +90,7 @@ async def enrol(folder: Path, wish: Application, who: Identity) -> Membership:
             ca=wish.ca,
             plain_http=wish.plain_http,
             enrolled_at=rfc3339(time.time()),
+            epoch=_epoch_before(folder, enrolled),
         )
         try:
             membership.trusted_receipts()
@@ -179,7 +188,17 @@ def _take_over(membership: Membership, enrolled: wire.Enrolled, client: Client) 
     membership.tier = _line(enrolled.tier)
     membership.upload_interval = min(max(0.0, enrolled.upload_interval), SLOWEST)
     membership.clock_offset = client.clock_offset
+    membership.server_epoch = enrolled.epoch
     membership.refreshed_at = rfc3339(time.time())
+
+
+def _epoch_before(folder: Path, enrolled: wire.Enrolled) -> str | None:
+    """Up to which restore this agent has asked this very server what it lacks; a new place owes nothing."""
+    try:
+        before = read_membership(folder)
+    except MembershipError:
+        before = None
+    return before.epoch if before is not None and before.server_id == enrolled.server_id else enrolled.epoch
 
 
 def _line(text: str) -> str:

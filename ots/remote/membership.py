@@ -38,7 +38,8 @@ class Membership(msgspec.Struct, kw_only=True):
     """One server and this agent's place on it. Times are RFC 3339 UTC, `clock_offset` is in seconds.
 
     `ca` is the PEM text of the only authority to trust, null for the system's. `clock_offset` is what to add
-    to this machine's clock to have the server's.
+    to this machine's clock to have the server's. `server_epoch` is the last that the server told, `epoch` the
+    last after which it was asked what it lacks.
     """
 
     format: int = FORMAT
@@ -59,6 +60,8 @@ class Membership(msgspec.Struct, kw_only=True):
     plain_http: bool = False
     enrolled_at: str
     refreshed_at: str | None = None
+    server_epoch: str | None = None
+    epoch: str | None = None
 
     def trusted_receipts(self) -> Mapping[str, Ed25519PublicKey]:
         """The pinned keys of receipts by their ids."""

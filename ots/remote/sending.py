@@ -20,6 +20,7 @@ from ots.remote.membership import (
     read_membership,
     write_membership,
 )
+from ots.remote.offering import offer_again
 from ots.remote.upload import Outcome, Progress, Sender
 from ots.signing.keys import UnusableKey
 from ots.store import Store, StoreError
@@ -108,6 +109,8 @@ async def _stands(
     try:
         waiting = Outbox(store).waiting(membership.agent_id)
         await _refresh_if_due(settings, membership, client, waiting)
+        if membership.status == "active":
+            await offer_again(settings.data_dir, store, membership, client)
     except Refused as refused:
         sender.hold(refused, outcome)
         return False

@@ -11,6 +11,7 @@ Every request of an agent may come twice: the second time changes nothing.
     POST /api/v1/agent/licence-requests                   LicenceWish → 201
     DELETE /api/v1/agent                                  → 204: the agent leaves
     PUT  /api/v1/agent/reports/{report_id}/{revision}     a report's bytes → 201, or 200 again: Stored
+    POST /api/v1/agent/reports/have                       HeldReports → 200 LackedReports
     PUT  /api/v1/agent/artifacts/{sha256}                 a file's bytes → 201 or 200
     PUT  /api/v1/agent/gaps/{gap_id}                      Gap → 201 or 200
 
@@ -22,7 +23,7 @@ is stable; `retry_after` says when a repetition may help.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -43,6 +44,9 @@ REVISION = "ots-revision+jws"
 
 SUCCESSION = "ots-succession+jws"
 """Statement type of a server's key on the one that comes after it: fields of `Succession`."""
+
+HELD_AT_ONCE = 200
+"""Reports in one question whether the server has them."""
 
 KeyPurpose = Literal["receipt", "licence"]
 AgentStatus = Literal["pending", "active", "suspended", "revoked", "left"]
@@ -84,7 +88,8 @@ class Enrolled(msgspec.Struct, kw_only=True):
     """Where an agent stands. `tier` is what its licence grants; `licence` its text, null while pending.
 
     `upload_interval` is the least time between two uploads of a backlog, in seconds. `successions` lead from
-    keys that were used before to the present ones, oldest first.
+    keys that were used before to the present ones, oldest first. Another `epoch` than before: the server
+    was restored, and may lack what it acknowledged.
     """
 
     agent_id: str
@@ -99,6 +104,27 @@ class Enrolled(msgspec.Struct, kw_only=True):
     licence: str | None = None
     upload_interval: float = 0.0
     successions: list[str] = []
+    epoch: str | None = None
+
+
+class Held(msgspec.Struct, kw_only=True):
+    """A revision for which the agent has the server's receipt."""
+
+    report_id: Annotated[str, msgspec.Meta(max_length=100)]
+    revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+    sha256: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class HeldReports(msgspec.Struct, kw_only=True):
+    """What an agent asks a restored server for: which of these it has."""
+
+    reports: Annotated[list[Held], msgspec.Meta(max_length=HELD_AT_ONCE)]
+
+
+class LackedReports(msgspec.Struct, kw_only=True):
+    """The ids of the reports that the server has not."""
+
+    lacking: list[str]
 
 
 class AgentInfo(msgspec.Struct, kw_only=True):

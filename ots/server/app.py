@@ -38,7 +38,7 @@ from ots.server.licences import operations as licences
 from ots.server.licences import wishes
 from ots.server.prometheus.observed import loop_watched, observing
 from ots.server.prometheus.scraping import add_scraping
-from ots.server.reports import comparing, exporting, intake, reading, removing, revising
+from ots.server.reports import comparing, exporting, having, intake, reading, removing, revising
 from ots.server.reports.retention import Retention
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
@@ -60,6 +60,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *handing_out.OPERATIONS,
     *runs.OPERATIONS,
     *intake.OPERATIONS,
+    *having.OPERATIONS,
     *reading.OPERATIONS,
     *comparing.OPERATIONS,
     *exporting.OPERATIONS,

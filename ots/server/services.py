@@ -80,6 +80,7 @@ class Services:
     proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     wall: Callable[[], float] = time.time
     upload_interval: float = 0.0
+    epoch: str | None = None
     keep: float | None = None
     closing: bool = False
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
@@ -164,6 +165,7 @@ async def open_services(
         keys=keys,
         server_id=facts["id"],
         name=facts["name"],
+        epoch=facts.get(EPOCH),
         agents=KnownAgents(database),
         reports=ReportWriter(database, grants),
         grants=grants,

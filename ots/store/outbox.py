@@ -76,6 +76,15 @@ class KeptReceipt(NamedTuple):
     left_out: tuple[str, ...]
 
 
+class Acknowledged(NamedTuple):
+    """A report that was sent, as its receipt has it."""
+
+    id: int
+    report_id: str
+    revision: int
+    sha256: str
+
+
 class Pause(NamedTuple):
     """Until when (wall clock) nothing is sent by itself, after how many failures in a row, and why."""
 
@@ -225,6 +234,28 @@ class Outbox:
             return None
         *facts, left_out = found[0]
         return KeptReceipt._make([*facts, tuple(json.loads(left_out))])
+
+    def acknowledged(self, agent_id: str, server_id: str, since: str) -> Sequence[Acknowledged]:
+        """What this server gave receipts for since then (RFC 3339 UTC, by its clock), the oldest first."""
+        rows = self._store.select(
+            "SELECT report.id, report_id, revision, receipt.sha256 FROM report JOIN receipt USING (id) "
+            "WHERE upload = 'sent' AND agent_id = ? AND server_id = ? AND received_at >= ? "
+            "ORDER BY report.id",
+            agent_id,
+            server_id,
+            since,
+        )
+        return [Acknowledged(*row) for row in rows]
+
+    def send_again(self, rows: Iterable[int]) -> int:
+        """Puts reports that were sent on the queue once more; how many."""
+        count = 0
+        with self._store.writing() as database:
+            for row in rows:
+                put_on_queue(database, row, by_hand=False)
+                count += 1
+        self._store.note_queue()
+        return count
 
     # The pause
 

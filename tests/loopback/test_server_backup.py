@@ -8,11 +8,14 @@ import hashlib
 import io
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,12 @@ import aiohttp
 import pytest
 
 from ots.model.report import Report
+from ots.remote.membership import read_membership, write_membership
 from ots.server.database.database import open_database
 from ots.server.first_start import UNFINISHED, default_database
 from ots.server.identity.audit import first_break
+from ots.store import Store
+from tests.agent_kit import Agent, uploads
 from tests.cloud_kit import ROOT, HandAgent, cloud_server
 from tests.command_line import CommandLine
 from tests.peers.postgres import Postgres
@@ -129,6 +135,39 @@ async def test_a_backup_under_load_has_all_that_was_acknowledged(
                 status, state = await agent.send(session, "GET", "/api/v1/agent")
                 assert (state["server_id"], state["keys"]) == (enrolled["server_id"], enrolled["keys"])
             await _trail_is_whole(second)
+
+
+def test_agents_send_again_what_a_restored_server_lacks(ots: CommandLine, tmp_path: Path) -> None:
+    """Everything since the backup comes back by itself, once, as it was; what the backup has does not."""
+    agent = Agent(tmp_path / "agent")
+    with Store.open(agent.folder) as store:
+        with cloud_server(tmp_path / "first") as cloud:
+            agent.enrol(cloud, cloud.token())
+            sent = [agent.measure(store) for _ in range(2)]
+            assert len(agent.send(store).sent) == 2
+            ots.json("server", "backup", str(tmp_path / "b.tar"), "--data", str(tmp_path / "first"))
+            sent += [agent.measure(store) for _ in range(3)]
+            assert len(agent.send(store).sent) == 3
+            port = cloud.port
+        ots.json("server", "restore", str(tmp_path / "b.tar"), "--data", str(tmp_path / "second"))
+        with cloud_server(tmp_path / "second", port=port):
+            _let_it_ask(agent)
+            outcome = agent.send(store)
+            assert (len(outcome.sent), outcome.stopped, outcome.parked) == (3, None, {})
+            _let_it_ask(agent)
+            assert agent.send(store).sent == []
+        assert {state for state, _ in uploads(store).values()} == {"sent"}
+    with closing(sqlite3.connect(tmp_path / "second" / "server.sqlite3")) as database:
+        bodies = [zlib.decompress(body) for (body,) in database.execute("SELECT body FROM revision")]
+    assert sorted(bodies) == sorted(sent)
+
+
+def _let_it_ask(agent: Agent) -> None:
+    """An agent asks where it stands every six hours; these have passed."""
+    member = read_membership(agent.folder)
+    assert member is not None
+    member.refreshed_at = None
+    write_membership(agent.folder, member)
 
 
 async def _trail_is_whole(where: Place) -> None:

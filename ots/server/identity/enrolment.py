@@ -182,6 +182,7 @@ async def _answer(
         licence=None if found is None else found.text,
         upload_interval=services.upload_interval,
         successions=list(services.keys.ring.successions),
+        epoch=services.epoch,
     )
     if row.status == "pending":
         return Answer(202, body, {"Retry-After": "60"})
