@@ -103,6 +103,7 @@ class Intake:
             before, now = now, time.perf_counter()
             if now - before > _PREEMPTED:
                 time.sleep(self._rest)
+                now = before
                 break
             try:
                 got = sock.recv_into(_ROOM, size, socket.MSG_TRUNC | socket.MSG_DONTWAIT)
