@@ -1,8 +1,10 @@
-"""An agent whose runs are `ots run` in a child, for tests of commands alone.
+"""An agent that obeys its server and does nothing else, for tests of commands alone.
 
-python -m tests.control_child FOLDER [quick]
+python -m tests.control_child FOLDER [quick|real]
 
-FOLDER is an enrolled data folder; every start is a line in its runs.log. `quick` runs measure nothing.
+FOLDER is an enrolled data folder; every start of a run is a line in its runs.log. `quick` runs measure
+nothing, `real` ones are the agent's own, under its policy, and their reports are sent as they come; the
+others are `ots run`, as a person at the machine would start it.
 """
 
 from __future__ import annotations
@@ -11,24 +13,22 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from ots.agent.duties import Duties
 from ots.agent.ledger import Ledger
 from ots.agent.order import Order
 from ots.agent.remote_control import RemoteControl
+from ots.agent.runs import Admission, Ended, Event, Progress, Runs, Started
+from ots.config import settings
 from ots.remote.identity import identity
 from ots.remote.membership import read_membership
+from ots.remote.sending import send_waiting
 from ots.session.rights import present_rights
+from ots.store import Store
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Admission:
-    state: str
-    reason: str | None = None
 
 
 class ChildRuns:
@@ -40,7 +40,10 @@ class ChildRuns:
         self._ledger = ledger
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.control: RemoteControl | None = None
+        self._tell: Callable[[Event], None] = lambda event: None
+
+    def listen(self, callback: Callable[[Event], None]) -> None:
+        self._tell = callback
 
     async def submit(self, order: Order) -> Admission:
         if len(self._tasks) >= 8:
@@ -62,17 +65,14 @@ class ChildRuns:
         """Nothing was kept back."""
 
     async def _run(self, order: Order) -> None:
-        assert self.control is not None
-        obedience = self.control.obedience
         if not self._ledger.start(order.order_id):
             return
         with (self._folder / "runs.log").open("a") as file:
             file.write(order.order_id + "\n")
-        obedience.started(order.order_id)
+        self._tell(Started(order.order_id))
         if self._quick:
             await asyncio.sleep(0.3)
-            self._ledger.end(order.order_id, "finished", verdict="pass")
-            obedience.ended(order.order_id)
+            self._end(order.order_id, None, "pass")
             return
         given = [f"--var={name}={value}" for name, value in order.parameters.items()]
         child = await asyncio.create_subprocess_exec(
@@ -83,25 +83,50 @@ class ChildRuns:
             stderr=asyncio.subprocess.DEVNULL,
         )
         self._children[order.order_id] = child
-        obedience.progressed(order.order_id, "latency", 0.5, "half of it")
+        self._tell(Progress(order.order_id, "latency", 0.5, "half of it"))
         out, _ = await child.communicate()
         report = json.loads(out)
-        facts = {"report_id": report.get("report_id"), "verdict": report.get("verdict")}
-        self._ledger.end(order.order_id, "finished", **facts)
-        obedience.ended(order.order_id)
+        self._end(order.order_id, report.get("report_id"), report.get("verdict"))
+
+    def _end(self, order_id: str, report_id: str | None, verdict: str | None) -> None:
+        self._ledger.end(order_id, "finished", report_id=report_id, verdict=verdict)
+        self._tell(Ended(order_id, "finished", report_id, verdict))
 
 
-async def main(folder: Path, *, quick: bool) -> None:
+class RealRuns(Runs):
+    """The agent's runs, with the log of starts, and a sender of reports."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        super().__init__(folder, ledger)
+        self._log = folder / "runs.log"
+        self.listen(self._note)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Started):
+            with self._log.open("a") as file:
+                file.write(event.order_id + "\n")
+
+    async def send_reports(self, folder: Path) -> None:
+        """Whatever waits is sent, until this is cancelled."""
+        with Store.open(folder) as store:
+            while True:
+                await asyncio.to_thread(send_waiting, store, settings(), seconds=5.0, by_hand=True)
+                await asyncio.sleep(0.5)
+
+
+async def main(folder: Path, kind: str) -> None:
     membership = read_membership(folder)
     assert membership is not None
     ledger = Ledger.of(folder)
     found = ledger.close_interrupted()
-    runs = ChildRuns(folder, ledger, quick=quick)
+    runs = RealRuns(folder, ledger) if kind == "real" else ChildRuns(folder, ledger, quick=kind == "quick")
     control = RemoteControl(folder, membership, identity(folder), ledger, Duties(), runs, present_rights)
-    runs.control = control
-    await control.run(lambda: control.obedience.resume(list(found.waiting)))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(control.run(found.waiting))
+        if isinstance(runs, RealRuns):
+            tasks.create_task(runs.send_reports(folder))
 
 
 if __name__ == "__main__":
     os.environ["OTS_DATA_DIR"] = sys.argv[1]
-    asyncio.run(main(Path(sys.argv[1]), quick="quick" in sys.argv[2:]))
+    asyncio.run(main(Path(sys.argv[1]), "".join(sys.argv[2:])))

@@ -13,7 +13,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -109,7 +109,7 @@ class Obedience:
         elif isinstance(message, wire.Hint):
             self.on_hint(message.what)
 
-    async def resume(self, orders: list[Order]) -> None:
+    async def resume(self, orders: Sequence[Order]) -> None:
         """Hands in what was written down before this start and has not begun."""
         for order in orders:
             if order.origin == "command":
@@ -117,17 +117,24 @@ class Obedience:
 
     def started(self, order_id: str) -> None:
         """A run has begun."""
-        self._say(wire.Progress(command_id=order_id, started=True))
+        if self._is_command(order_id):
+            self._say(wire.Progress(command_id=order_id, started=True))
 
     def progressed(self, order_id: str, step: str | None, fraction: float | None, text: str | None) -> None:
         """A run goes on."""
-        self._say(wire.Progress(command_id=order_id, step=step, fraction=fraction, text=text))
+        if self._is_command(order_id):
+            self._say(wire.Progress(command_id=order_id, step=step, fraction=fraction, text=text))
 
     def ended(self, order_id: str) -> None:
         """A run has ended: how, says the ledger."""
         entry = self._ledger.get(order_id)
         if entry is not None and entry.seq is not None:
             self._say(wire.Done(standing=_standing(entry)))
+
+    def _is_command(self, order_id: str) -> bool:
+        """Whether it came from the server: a schedule's runs are no business of its commands."""
+        entry = self._ledger.get(order_id)
+        return entry is not None and entry.seq is not None
 
     async def _take(self, text: str) -> None:
         try:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from ots.agent import runs as events
 from ots.agent.basic_duties import BasicDuties
 from ots.agent.content_duty import fetch_content
 from ots.agent.duties import Declined, Duties
 from ots.agent.ledger import Ledger
 from ots.agent.log_tail import LogTail
 from ots.agent.obey import Obedience, Runs
+from ots.agent.order import Order
 from ots.license.policy import Entitlement
 from ots.remote import control_wire as wire
 from ots.remote.channel import Channel
@@ -25,10 +28,18 @@ from ots.remote.membership import Membership, MembershipError
 log = logging.getLogger("ots.agent")
 
 _ASK_AGAIN = 60.0
+_BETWEEN_WORDS = 1.0
+"""Seconds between two messages that only tell of progress."""
+
+
+class ToldRuns(Runs, Protocol):
+    """Whoever runs orders, and tells of it: `ots.agent.runs.Runs`."""
+
+    def listen(self, callback: Callable[[events.Event], None]) -> None: ...
 
 
 class RemoteControl:
-    """Made before the runs, which tell it of their events; `run` keeps the line until it is cancelled."""
+    """Hears of the runs' events from when it is made; `run` keeps the line until it is cancelled."""
 
     def __init__(
         self,
@@ -37,7 +48,7 @@ class RemoteControl:
         who: Identity,
         ledger: Ledger,
         duties: Duties,
-        runs: Runs,
+        runs: ToldRuns,
         rights: Callable[[], Entitlement],
     ) -> None:
         self._folder = folder
@@ -48,17 +59,21 @@ class RemoteControl:
         duties.register("sync", self._sync)
         self.obedience = Obedience(membership, ledger, duties, runs, rights, self._say)
         self.channel = Channel(self._client, self.obedience)
+        self._told: dict[str, tuple[float, str | None]] = {}
+        runs.listen(self._heard)
 
-    async def run(self, resumed: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Learns the server's command key where none is pinned, then keeps the line."""
+    async def run(self, waiting: Sequence[Order] = ()) -> None:
+        """Learns the server's command key where none is pinned, then keeps the line.
+
+        `waiting` are the orders that the ledger's start gave back as not begun.
+        """
         self._tail.attach()
         async with self._client:
             try:
                 while not self._membership.command_keys:
                     if not await self._learn():
                         await asyncio.sleep(_ASK_AGAIN)
-                if resumed is not None:
-                    await resumed()
+                await self.obedience.resume(waiting)
                 await self.channel.run()
             finally:
                 self._tail.detach()
@@ -70,6 +85,19 @@ class RemoteControl:
         except (Refused, MembershipError) as error:
             log.warning("the server's command key is not known yet: %s", error)
         return bool(self._membership.command_keys)
+
+    def _heard(self, event: events.Event) -> None:
+        """Tells the server how a run goes on, but not every word of it."""
+        if isinstance(event, events.Started):
+            self.obedience.started(event.order_id)
+        elif isinstance(event, events.Ended):
+            self._told.pop(event.order_id, None)
+            self.obedience.ended(event.order_id)
+        else:
+            now, (then, step) = time.monotonic(), self._told.get(event.order_id, (0.0, None))
+            if step != event.step or now - then >= _BETWEEN_WORDS:
+                self._told[event.order_id] = (now, event.step)
+                self.obedience.progressed(event.order_id, event.step, event.fraction, event.text)
 
     async def _sync(self, _command: wire.Command) -> Any:
         """Asks the server anew: status, licence, withdrawn licences, signed content."""

@@ -315,5 +315,5 @@ async def test_the_sample_case_is_for_this_probe() -> None:
     case = yaml.safe_load((Path(__file__).parents[2] / "cases" / "ping.yaml").read_text("utf-8"))
     for step in case["steps"]:
         assert step["probe"] == "ping"
-        recording = await record(Ping(), case["vars"]["target"], step["params"])
+        recording = await record(Ping(), case["vars"]["target"]["default"], step["params"])
         assert recording.only.outcome == "success"

@@ -137,7 +137,8 @@ class Hearing:
             after,
             now=now,
             by=f"agent {agent_id}",
-            reason=_short(standing.reason) or (None if standing.state == "finished" else standing.state),
+            reason=_short(standing.reason)
+            or (standing.state if final and standing.state != "finished" else None),
             **facts,
         )
         if not moved and final and row.state in GUESSED:
