@@ -106,6 +106,16 @@ def place_of(address: Address) -> Place:
     return min((_plain(each) for each in readings(address)), key=_ORDER.index)
 
 
+def whose(ip: str) -> str:
+    """One text for all addresses that are most likely one host: an IPv4 address in whatever dress, the /64
+    that an IPv6 one is in."""
+    address = parse(ip)
+    if isinstance(address, IPv4Address):
+        return str(address)
+    inner = next((each for each in readings(address) if isinstance(each, IPv4Address)), None)
+    return str(inner) if inner is not None else str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def _plain(address: Address) -> Place:
     if address in _METADATA:
         return "metadata"

@@ -60,7 +60,7 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class Used:
     """What this kind of issuer has had so far: bytes of this UTC day, and when (seconds since 1970) a run
-    last sent to an address whose owner has agreed to nothing."""
+    last sent to a host (`address.whose`) that has agreed to nothing."""
 
     bytes_today: int = 0
     asked: dict[str, float] = field(default_factory=dict)

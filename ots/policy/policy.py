@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ots import units
-from ots.policy.aiming import Machine
+from ots.policy.address import whose
+from ots.policy.aiming import Machine, literal_of
 from ots.policy.decision import Decision, Refusal
 from ots.policy.issuer import Issuer
 from ots.policy.planned import Planned, Used
@@ -105,7 +106,8 @@ def _to_strangers(strangers: Sequence[str], planned: Planned, moment: float, use
         ports = {aim.port for intent in toward for aim in intent.aims if aim.host == host}
         if len(ports) > PORTS:
             yield Refusal("sweep", f"knocks at {len(ports)} ports of {host}; {PORTS} may be")
-        before = used.asked.get(host)
+        literal = literal_of(host)
+        before = None if literal is None else used.asked.get(whose(literal))
         if before is not None and 0 <= moment - before < MINUTE:
             text = f"{host} was asked {moment - before:.0f} s ago, {_AGREED} once in {MINUTE:.0f} s"
             yield Refusal("too_often", text)

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from ots.i18n import N_
 from ots.model.outcome import Phase
-from ots.policy.address import Network
+from ots.policy.address import Network, whose
 from ots.policy.aiming import Machine, address_fault, literal_of, name_fault, network_fault, trusts
 from ots.policy.pattern import ANY
 from ots.policy.rule import (
@@ -81,7 +81,6 @@ class Watch:
         self.consents = consents
         self.listed = set(listed)
         self.sent = 0
-        self.streams = 0.0
         self._meet = meet
         self._met: dict[str, bool] = {}
         self._ports: dict[str, set[int]] = {}
@@ -95,14 +94,15 @@ class Watch:
 
     def met(self, ip: str, port: int | None) -> str | None:
         """What is against sending to a stranger: another run did so lately, or this one scans."""
+        host = whose(ip)
         with self.lock:
-            if ip not in self._met:
+            if host not in self._met:
                 if len(self._met) >= STRANGERS:
                     return f"would be one of more than {STRANGERS} hosts that have agreed to nothing"
-                self._met[ip] = self._meet(ip)
-            if not self._met[ip]:
+                self._met[host] = self._meet(host)
+            if not self._met[host]:
                 return "was sent to by another run less than a minute ago, and has not agreed to more"
-            ports = self._ports.setdefault(ip, set())
+            ports = self._ports.setdefault(host, set())
             if port:
                 ports.add(port)
             return f"would be knocked at at more than {PORTS} ports" if len(ports) > PORTS else None
@@ -116,7 +116,7 @@ class Watch:
             paces = [] if self._pace is None else [(self._pace, self.rule.packets_per_second)]
             counted = None
             if stranger:
-                own, counted = self._strangers.setdefault(ip, (Pace(PACKETS_PER_SECOND), [0]))
+                own, counted = self._strangers.setdefault(whose(ip), (Pace(PACKETS_PER_SECOND), [0]))
                 paces.append((own, PACKETS_PER_SECOND))
                 if counted[0] + packets > PACKETS:
                     text = f"more than {PACKETS} packets to {ip}, which has not agreed to more"
@@ -182,11 +182,8 @@ class KindGuard:
             if packets > PACKETS:
                 raise refused(f"more than {PACKETS} packets to {address.ip}, which has not agreed to more")
         with watch.lock:
-            watch.streams += rate
             watch.sent += packets
-            if most is not None and (
-                rate > most or watch.streams > (rule.packets_per_second or watch.streams)
-            ):
+            if most is not None and rate > most:
                 raise refused(f"{rate:g} packets a second, {most:g} are allowed")
             if rule.packets is not None and watch.sent > rule.packets:
                 raise refused(f"more than the {rule.packets} packets that a run may send")

@@ -7,12 +7,13 @@ parameters, so of it only what the engine sees counts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from ots.engine.planner import Plan, PlannedStep
+from ots.engine.planner import Plan, PlannedBlock, PlannedStep
 from ots.policy.planned import Aim, Consent, Intent, Planned
 from ots.policy.rule import NO_PORT, PORTLESS
 from ots.probe import Target
@@ -39,7 +40,7 @@ class _Flow(NamedTuple):
 
 def planned_of(plan: Plan, *, listed: Listed = frozenset(), seed: str = "", cycles: int = 1) -> Planned:
     """What a plan intends. `listed` are servers that may be loaded."""
-    intents = [_intent(row, listed) for row in plan.steps]
+    intents = [intent for block in plan.blocks for intent in _together(block, listed)]
     check = plan.case.precheck
     if check is not None:
         intents.insert(0, _of(PRECHECK, check.kind.kind, [check.target], check.params, listed))
@@ -49,6 +50,13 @@ def planned_of(plan: Plan, *, listed: Listed = frozenset(), seed: str = "", cycl
     return Planned(
         tuple(intents), estimate.patience * cycles, moved * cycles if bounded else None, cycles, seed
     )
+
+
+def _together(block: PlannedBlock, listed: Listed) -> list[Intent]:
+    """The steps of a block; those that run side by side share what a run may send at any moment."""
+    intents = [_intent(row, listed) for row in block.steps]
+    rate = sum(each.rate_in_all for each in intents)
+    return [replace(each, rate_in_all=rate) for each in intents]
 
 
 def _intent(row: PlannedStep, listed: Listed) -> Intent:

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from docs.generator.probes import built_in
-from ots.policy.address import parse, place_of
+from ots.policy.address import parse, place_of, whose
 from ots.policy.aiming import Machine
 from ots.policy.document import read_policy
 from ots.policy.issuer import LOCAL, REMOTE, SCHEDULE, Issuer
@@ -117,6 +117,11 @@ def test_an_address_is_what_it_carries(ip: str, place: str) -> None:
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(BadPattern):
         parse_pattern(text)
+
+
+def test_a_host_is_one_in_every_dress() -> None:
+    assert {whose(ip) for ip in ("8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808")} == {"8.8.8.8"}
+    assert whose("2606:4700::1") == whose("2606:4700::ffff:1") != whose("2606:4700:0:1::1")
 
 
 def test_patterns_mean_networks_names_and_ports() -> None:
