@@ -128,13 +128,13 @@ async def _enrol(agent: HandAgent, token: str) -> None:
 def _send(server: Server, latencies: dict[str, float], name: str) -> Reading:
     """Sends everything once; the requests are made before, as agents make theirs elsewhere."""
     requests = _requests(server)
-    cpu = _cpu(server.pid)
+    cpu = cpu_of(server.pid)
     start = time.perf_counter()
     times = asyncio.run(_send_all(server, requests))
     seconds = time.perf_counter() - start
     times.sort()
     latencies[name] = times[int(len(times) * 0.99)] * 1e3
-    return Reading(len(requests) / seconds, (_cpu(server.pid) - cpu) / len(requests) * 1e3)
+    return Reading(len(requests) / seconds, (cpu_of(server.pid) - cpu) / len(requests) * 1e3)
 
 
 def _latency(server: Server, name: str) -> Reading:
@@ -192,7 +192,7 @@ async def _send_all(server: Server, requests: list[bytes]) -> list[float]:
     return times
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """CPU seconds of a process until now."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
