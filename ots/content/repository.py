@@ -204,7 +204,7 @@ class Repository:
     def rotate(self, role: str, online: Ed25519PublicKey | None = None) -> None:
         """Gives a role a new key; the old one is kept aside. `online` may be given the server's."""
         path = self.folder / "keys" / f"{role}.pem"
-        old = self._signer("root") if role == "root" else None
+        above = self._signer("targets" if role in DELEGATED else "root")  # before any key is touched
         if online is None:
             if path.exists():
                 path.rename(path.with_name(f"{role}.{int(self._wall())}.old.pem"))
@@ -226,7 +226,7 @@ class Repository:
                 for keyid in list(root.roles[one].keyids):
                     root.revoke_key(keyid, one)
                 root.add_key(new, one)
-            signers = [self._signer("root"), *([old] if old is not None else [])]
+            signers = [above, self._signer("root")] if role == "root" else [above]
             _sign(self.public, "root", root, signers, self._wall())
             if role == "targets":
                 self._save("targets", self.role("targets"), online=False)

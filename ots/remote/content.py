@@ -223,17 +223,19 @@ def _take(data: Path, source: Source, root: bytes, fetcher: Fetcher, before: Hel
         bootstrap=root,
     )
     updater.refresh()
-    top = _read(metadata, "targets", Targets)
+    top, snapshot = _read(metadata, "targets", Targets), _read(metadata, "snapshot", Snapshot)
     delegated = set() if top.delegations is None or top.delegations.roles is None else top.delegations.roles
     roles: dict[str, Targets] = {}
     for role in DELEGATED:
         if role in delegated:
             updater.get_targetinfo(f"{role}/-")  # there is none, but to say so it loads the role
             roles[role] = _read(metadata, role, Targets)
+            if roles[role].version != snapshot.meta[f"{role}.json"].version:
+                raise tuf.RepositoryError(f"{role} may not sign what lies in its folder")
     parts = {
         "root": _read(metadata, "root", Root),
         "timestamp": _read(metadata, "timestamp", Timestamp),
-        "snapshot": _read(metadata, "snapshot", Snapshot),
+        "snapshot": snapshot,
         "targets": top,
         **roles,
     }

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient.fetcher import FetcherInterface
+from yarl import URL
 
 from ots import __version__
 from ots.content.held import Source
@@ -95,8 +96,16 @@ class Fetcher(FetcherInterface):
         if self._session is None:
             raise DownloadError("interrupted")
         known = self._known is not None and self._known[0] == url
+        through, for_proxy = _proxy(url)
         headers = {"If-None-Match": self._known[1]} if known and self._known is not None else {}
-        response = await self._session.get(url, allow_redirects=False, headers=headers, **_proxy(url))
+        tunnelled = url.startswith("https:")  # only a tunnel has a head of its own
+        response = await self._session.get(
+            url,
+            allow_redirects=False,
+            headers={**headers, **({} if tunnelled else for_proxy)},
+            proxy=through,
+            proxy_headers=for_proxy if tunnelled else None,
+        )
         self._answer = response
         self._note_clock(response)
         if response.status >= _FIRST_REFUSAL or (response.status >= 300 and not known):  # noqa: PLR2004
@@ -134,15 +143,13 @@ class Fetcher(FetcherInterface):
             raise DownloadError(str(error)[:300] or type(error).__name__) from None
 
 
-def _proxy(url: str) -> dict[str, Any]:
-    """The environment's proxy for a URL, as aiohttp takes it."""
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]
+def _proxy(url: str) -> tuple[str | None, dict[str, str]]:
+    """The environment's proxy for a URL, and what it wants to know."""
+    place = URL(url)
     try:
-        found = proxies.choose("environment", scheme, host)
+        found = proxies.choose("environment", place.scheme, place.host or "")
     except Failed as error:
         raise DownloadError(str(error)) from None
     if found is None:
-        return {}
-    for_proxy = {"Proxy-Authorization": found.authorization} if found.authorization else {}
-    return {"proxy": found.url, "proxy_headers": for_proxy}
+        return None, {}
+    return found.url, {"Proxy-Authorization": found.authorization} if found.authorization else {}

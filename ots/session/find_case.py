@@ -38,14 +38,19 @@ class CaseText:
         return replace(case, layer=self.layer, stale_since=self.stale_since, warnings=warnings)
 
 
-def find_case(name: str, version: int | None = None) -> CaseText:
-    """The case that a name or a path stands for. Raises CaseNotFound.
-
-    A `version` is that of a synced case: others are found by name alone, and who asks compares.
-    """
+def find_case(name: str) -> CaseText:
+    """The case that a path or a name stands for. Raises CaseNotFound."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.exists() or os.sep in name:
         return CaseText(_read(path), name, "local")
+    return find_named(name)
+
+
+def find_named(name: str, version: int | None = None) -> CaseText:
+    """The case of a name, whatever files lie in the present folder. Raises CaseNotFound.
+
+    A `version` is that of a synced case: others are found by name alone, and who asks compares.
+    """
     own = own_cases()
     if name in own:
         return CaseText(_read(own[name]), str(own[name]), "local")

@@ -17,7 +17,7 @@ from ots.registry import kinds
 from ots.schema.case import Case, Step
 from ots.schema.load import CaseError, Problem, case_of_probe, load_case
 from ots.schema.written import IDENTIFIER
-from ots.session.find_case import CaseText, find_case
+from ots.session.find_case import CaseText, find_case, find_named
 from ots.session.rights import present_rights
 from ots.session.target_lists import OwnLists
 
@@ -37,7 +37,7 @@ def prepare_reference(
     """
     if not IDENTIFIER.fullmatch(name):
         raise CaseError([Problem("", 0, 0, f"case.name: {name[:80]!r} is no name of a case")])
-    found = find_case(name, version)
+    found = find_named(name, version)
     planned = _planned(found, {}, parameters)
     case = planned.case
     if version is not None and case.version != version:

@@ -206,6 +206,9 @@ def test_keys_are_their_owners_alone_and_locked_where_a_passphrase_is_given(tmp_
     for passphrase, match in ((None, "has a passphrase"), ("wrong", "passphrase is another")):
         with pytest.raises(UnusableKey, match=match):
             Repository(tmp_path, passphrase).renew(["cases"])
+        with pytest.raises(UnusableKey, match=match):
+            Repository(tmp_path, passphrase).rotate("cases")
+    assert sorted((tmp_path / "keys").iterdir()) == files
     repository.renew(["cases"])
     (tmp_path / "keys" / "cases.pem").chmod(0o640)
     with pytest.raises(UnusableKey, match="open to others"):

@@ -17,7 +17,7 @@ from ots.schema.case import Case
 from ots.schema.load import CaseError, load_case
 from ots.schema.publish import case_schema
 from ots.session.case_status import case_layers
-from ots.session.find_case import CaseNotFound, find_case
+from ots.session.find_case import CaseNotFound, find_case, find_named
 from ots.session.prepare import prepare, prepare_reference
 
 _CASE = """\
@@ -180,7 +180,7 @@ def _own(name: str, text: str) -> None:
 def test_the_newest_synced_case_runs_unless_there_is_one_of_ones_own(held: Held) -> None:
     found = find_case("office")
     assert (found.layer, found.source) == ("synced", "office v3 (synced)")
-    assert find_case("office", 2).source == "office v2 (synced)"
+    assert find_named("office", 2).source == "office v2 (synced)"
     assert find_case("http_download").layer == "synced" and find_case("ping").layer == "default"
     _own("office", _CASE.format(version=7))
     assert find_case("office").layer == "local"
@@ -224,7 +224,11 @@ def test_stale_content_is_said_and_stops_what_loads_the_link_after_thirty_days(h
     assert prepare("mine", {}).case.layer == "local"
 
 
-def test_a_reference_names_exactly_the_case_that_it_means(held: Held) -> None:
+def test_a_reference_names_exactly_the_case_that_it_means(
+    held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "office").write_text("a file of that name in the present folder is nobody's case")
+    monkeypatch.chdir(tmp_path)
     old, new = held.cases[0], held.cases[1]
     planned = prepare_reference("office", 2, old.sha256, {"site": "hz", "count": "5"})
     assert (planned.case.version, planned.case.layer) == (2, "synced")
