@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ots.model.report import Report, Step, ThresholdResult
 from ots.reports import attachment, limit, words
 from ots.reports.format import Format, View
+from ots.reports.origin import origin
 from ots.reports.path import is_of_a_hop, paths_of
 from ots.reports.plain import plain
 from ots.reports.quantity import MISSING, duration, span
@@ -66,7 +67,7 @@ def _facts(report: Report, reader: Reader) -> str:
     version = "" if report.case.version is None else f" v{report.case.version}"
     facts = [
         (_("report #{n}").format(n=report.seq), report.report_id),
-        (_("Case"), f"{report.case.id}{version}"),
+        (_("Case"), ", ".join([f"{report.case.id}{version}", *origin(report.case, reader)])),
         (_("Began"), run.start),
         (_("Took"), MISSING if run.duration is None else duration(run.duration)),
     ]

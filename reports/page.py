@@ -12,6 +12,7 @@ from ots.model.metric import Metric
 from ots.model.outcome import Verdict
 from ots.model.report import Job, Report
 from ots.reports import attachment, facts, words
+from ots.reports.origin import origin
 from ots.reports.page_charts import Chart, charts_of
 from ots.reports.page_details import Fact, StepDetail, detail_of, given
 from ots.reports.page_results import StepRows, rows_of
@@ -76,7 +77,7 @@ def page_of(report: Report, reader: Reader, artifacts: Mapping[str, bytes]) -> P
     return Page(
         language="zh-Hans" if reader.words.language == "zh" else reader.words.language,
         title=name,
-        subtitle=plain(case.id) + version,
+        subtitle=" · ".join([plain(case.id) + version, *origin(case, reader)]),
         verdict=report.verdict,
         why=why(report, reader),
         counts=[(verdict, counts[verdict]) for verdict in words.VERDICTS],

@@ -14,6 +14,7 @@ from ots.reports.colours import STYLES
 from ots.reports.detail import detail, head
 from ots.reports.flow import flow, hanging
 from ots.reports.format import Format, View
+from ots.reports.origin import origin
 from ots.reports.plain import plain
 from ots.reports.quantity import duration, shown
 from ots.reports.reading import Fragment, Reader
@@ -59,7 +60,7 @@ def _head(report: Report, reader: Reader, width: int) -> list[Text]:
     title = case.title.get(reader.words.language) or case.title.get("en") or ""
     steps = reader.words.ngettext("{n} step", "{n} steps", len(report.steps)).format(n=len(report.steps))
     cycles = reader.words.ngettext("{n} cycle", "{n} cycles", report.run.cycles).format(n=report.run.cycles)
-    pieces = [Text(name, "bold"), Text(plain(title)), Text(steps)]
+    pieces = [Text(name, "bold"), *map(Text, origin(case, reader)), Text(plain(title)), Text(steps)]
     if report.run.cycles > 1:
         pieces.append(Text(cycles))
     if report.job.id is not None:

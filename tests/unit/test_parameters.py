@@ -7,18 +7,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from ots.config import settings
 from ots.content.held import HEAVY_UNTIL, Held, HeldCase, content_folder, write_held
 from ots.content.layout import DAY
 from ots.registry import kinds
+from ots.reports.format import View, renderer
 from ots.schema.case import Case
 from ots.schema.load import CaseError, load_case
 from ots.schema.publish import case_schema
 from ots.session.case_status import case_layers
 from ots.session.find_case import CaseNotFound, find_case, find_named
 from ots.session.prepare import prepare, prepare_reference
+from tests.unit.sample_reports import office
 
 _CASE = """\
 ots: 1
@@ -123,8 +126,6 @@ def test_a_declaration_without_bounds_or_sense_is_refused(declared: str, said: s
 
 
 def test_the_published_schema_knows_variables_with_bounds() -> None:
-    import jsonschema
-
     schema = case_schema({probe.kind: probe for probe in kinds().usable()})
     step = {"id": "p", "probe": "ping", "target": "192.0.2.1"}
     good = {
@@ -248,3 +249,13 @@ def test_a_reference_names_exactly_the_case_that_it_means(
     for name in ("/etc/passwd", "../office", "office.yaml", ""):
         with pytest.raises(CaseError, match="case.name: "):
             prepare_reference(name, None, None, {})
+
+
+@pytest.mark.parametrize("name", ["terminal", "markdown", "html"])
+def test_a_report_says_where_its_case_came_from_and_how_stale_that_was(name: str) -> None:
+    report = office()
+    plain_text = str(renderer(name).render(report, View()))
+    report.case.layer, report.case.stale_since = "synced", "2026-03-01T08:00:00.000000Z"
+    text = str(renderer(name).render(report, View()))
+    assert "signed" in text and "stale since 2026-03-01T08:00:00Z" in text
+    assert "signed" not in plain_text and "stale" not in plain_text
