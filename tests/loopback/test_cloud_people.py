@@ -157,7 +157,8 @@ async def test_metrics_count_reports_and_requests_by_route(cloud: CloudServer) -
         after = await _figures(session, cloud)
     for outcome in ("accepted", "duplicate"):
         name = f'ots_server_reports_total{{outcome="{outcome}"}}'
-        assert after[name] == before[name] + 1
+        # Of two processes the one that answers may have had no report yet.
+        assert after[name] == before.get(name, 0) + 1
     assert after["ots_server_outbox_reports"] == before["ots_server_outbox_reports"] + 7
     assert after['ots_server_agents{status="active"}'] >= 1
     routes = [name for name in after if name.startswith("ots_server_requests_total")]

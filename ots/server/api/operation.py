@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.server.api.problems import Refused
+from ots.server.identity import audit
 from ots.server.identity.caller import AgentCaller, Caller, Person
 
 if TYPE_CHECKING:
@@ -73,6 +75,31 @@ class Call:
         """The person who calls; for operations whose access says that it is one."""
         assert isinstance(self.caller, Person)
         return self.caller
+
+    async def note(
+        self,
+        connection: AsyncConnection,
+        action: str,
+        object: str,
+        *,
+        outcome: str = "done",
+        detail: Mapping[str, Any] | None = None,
+        department_id: int | None = None,
+        project_id: int | None = None,
+    ) -> None:
+        """Adds to the audit trail what the caller does, in the transaction that does it."""
+        await audit.note(
+            connection,
+            time=self.services.wall(),
+            actor=self.caller.name,
+            address=self.address,
+            action=action,
+            object=object,
+            outcome=outcome,
+            detail=detail,
+            department_id=department_id,
+            project_id=project_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from ots.server.api.times import moment, stamp
 from ots.server.assignments.group import Selector
 from ots.server.database.assignment_tables import assignment
 from ots.server.database.tables import agent, department, project
-from ots.server.identity import audit
 from ots.strictyaml import Problem
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -296,13 +295,10 @@ async def _check_agents(
 
 
 async def _note(connection: AsyncConnection, call: Call, action: str, row: Any) -> None:
-    await audit.note(
+    await call.note(
         connection,
-        time=call.services.wall(),
-        actor=call.person.name,
-        address=call.address,
-        action=action,
-        object=f"assignment {row.assignment_id}",
+        action,
+        f"assignment {row.assignment_id}",
         detail={"name": row.name, "version": row.version, "sha256": digest_of(row.document)},
         department_id=row.department_id,
         project_id=row.project_id,

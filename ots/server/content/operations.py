@@ -13,7 +13,6 @@ from ots.remote import wire
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate, Raw
 from ots.server.api.problems import Refused
 from ots.server.content.kept import KeptContent
-from ots.server.identity import audit
 
 
 class ContentState(msgspec.Struct, kw_only=True):
@@ -71,13 +70,10 @@ def _state(kept: KeptContent) -> ContentState:
 
 async def _note(call: Call, offer: Offer, state: ContentState) -> None:
     async with call.services.database.writing() as connection:
-        await audit.note(
+        await call.note(
             connection,
-            time=call.services.wall(),
-            actor=call.person.name,
-            address=call.address,
-            action="publish",
-            object="signed content",
+            "publish",
+            "signed content",
             detail={
                 "metadata": sorted(offer.metadata),
                 "targets": len(offer.targets),

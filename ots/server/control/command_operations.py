@@ -23,7 +23,6 @@ from ots.server.control.run_wish import RunWish, run_args
 from ots.server.control.states import FINAL, State, move
 from ots.server.database.control_tables import command, command_event
 from ots.server.database.tables import agent, department, project
-from ots.server.identity import audit
 
 MOST_PATIENCE = 25.0
 USUAL_ALIVE = 120.0
@@ -155,13 +154,10 @@ async def create(call: Call) -> Answer:
             by=call.person.name, role=call.person.role_at(row.department_id, row.project_id),
             now=now, alive=wish.expires_in, max_duration=duration,
         )  # fmt: skip
-        await audit.note(
+        await call.note(
             change.connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action=f"command {wish.kind}",
-            object=f"agent {row.agent_id}",
+            f"command {wish.kind}",
+            f"agent {row.agent_id}",
             detail={"command_id": command_id, "reason": wish.reason, "case": args.get("name")},
             department_id=row.department_id,
             project_id=row.project_id,
@@ -222,13 +218,10 @@ async def cancel(call: Call) -> Answer:
     async with call.services.control.bus.changing() as change:
         row = await _row(change.connection, call, call.path["command_id"], "commands:run")
         outcome = await withdraw(call, change, row, now)
-        await audit.note(
+        await call.note(
             change.connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action="cancel command",
-            object=f"command {row.command_id}",
+            "cancel command",
+            f"command {row.command_id}",
             outcome=outcome,
             department_id=row.department_id,
             project_id=row.project_id,

@@ -34,7 +34,6 @@ from ots.server.control.selecting import Choice, selected
 from ots.server.control.states import State
 from ots.server.database.control_tables import command, group_run, group_run_agent
 from ots.server.database.tables import agent, report
-from ots.server.identity import audit
 from ots.server.identity.caller import Reach
 from ots.session.identity import uuid7
 
@@ -241,13 +240,10 @@ async def _note(
     """The entry names department and project where all agents have the same."""
     places = {(row.department_id, row.project_id) for row in rows}
     department_id, project_id = places.pop() if len(places) == 1 else (None, None)
-    await audit.note(
+    await call.note(
         change.connection,
-        time=now,
-        actor=call.person.name,
-        address=call.address,
-        action=f"{action} group run",
-        object=f"group run {run_id}",
+        f"{action} group run",
+        f"group run {run_id}",
         detail=detail,
         department_id=department_id,
         project_id=project_id,

@@ -14,7 +14,7 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import account
-from ots.server.identity import accounts, audit
+from ots.server.identity import accounts
 
 AccountName = Annotated[
     str, msgspec.Meta(min_length=1, max_length=accounts.LONGEST_NAME, pattern=accounts.NAME)
@@ -140,13 +140,10 @@ async def _view(connection: AsyncConnection, row: Any) -> AccountView:
 async def _note(
     connection: AsyncConnection, call: Call, action: str, name: str, detail: dict[str, Any]
 ) -> None:
-    await audit.note(
+    await call.note(
         connection,
-        time=call.services.wall(),
-        actor=call.person.name,
-        address=call.address,
-        action=action,
-        object=f"account {name}",
+        action,
+        f"account {name}",
         detail=detail,
     )
 

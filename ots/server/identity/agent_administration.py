@@ -16,7 +16,6 @@ from ots.server.api.times import stamp
 from ots.server.control.agent_tags import online, set_tags, tags_of
 from ots.server.control.selecting import Tag
 from ots.server.database.tables import agent, department, project
-from ots.server.identity import audit
 from ots.server.licences.issuing import issue
 
 Status = Literal["pending", "active", "suspended", "revoked", "left"]
@@ -132,13 +131,10 @@ async def edit_agent(call: Call) -> Answer:
                 update(agent).where(agent.c.agent_id == row.agent_id).values(name=edit.name)
             )
         await set_tags(connection, row.agent_id, edit.tags)
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action="edit",
-            object=f"agent {row.agent_id}",
+            "edit",
+            f"agent {row.agent_id}",
             detail={"name": edit.name, "tags": sorted(set(edit.tags))},
             department_id=row.department_id,
             project_id=row.project_id,
@@ -164,13 +160,10 @@ async def change_agent(call: Call) -> Answer:
             raise Refused("conflict", f"{change.action} is not possible while the agent is {row.status}")
         if change.action == "approve" and row.tier != "default":
             await issue(call.services, connection, tier=row.tier, by=call.person.name, agent=row)
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action=change.action,
-            object=f"agent {row.agent_id}",
+            change.action,
+            f"agent {row.agent_id}",
             detail={"reason": change.reason},
             department_id=row.department_id,
             project_id=row.project_id,

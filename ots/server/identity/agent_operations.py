@@ -10,7 +10,6 @@ from ots.remote import wire
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.problems import Refused
 from ots.server.database.tables import agent, gap, licence
-from ots.server.identity import audit
 
 _COUNTABLE = 1 << 53
 
@@ -74,13 +73,10 @@ async def leave(call: Call) -> Answer:
             .where(licence.c.agent_id == call.agent.agent_id, licence.c.revoked.is_(None))
             .values(revoked=now)
         )
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.agent.name,
-            address=call.address,
-            action="leave",
-            object=call.agent.name,
+            "leave",
+            call.agent.name,
             department_id=call.agent.department_id,
             project_id=call.agent.project_id,
         )

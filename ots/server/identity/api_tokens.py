@@ -12,7 +12,6 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import api_token
-from ots.server.identity import audit
 from ots.server.identity.caller import SCOPES
 from ots.server.identity.people import TOKEN_PREFIX
 from ots.server.identity.secrets import new_secret
@@ -90,13 +89,10 @@ async def make_api_token(call: Call) -> Answer:
             .returning(api_token)
         )
         row = made.one()
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=person.name,
-            address=call.address,
-            action="create",
-            object=f"API token {secret.id}",
+            "create",
+            f"API token {secret.id}",
             detail={"scopes": row.scopes},
         )
     return Answer(201, MadeApiToken(**msgspec.structs.asdict(_view(row)), token=secret.text))
@@ -117,13 +113,10 @@ async def revoke_api_token(call: Call) -> Answer:
         )
         if not done.rowcount:
             raise Refused("not-found")
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action="revoke",
-            object=f"API token {call.path['token_id']}",
+            "revoke",
+            f"API token {call.path['token_id']}",
         )
     return Answer(204)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import ColumnElement, Table, and_, false, or_, true
@@ -59,14 +60,18 @@ class Reach:
 
     def condition(self, table: Table) -> ColumnElement[bool]:
         """What a query on a table with `department_id` and `project_id` must hold; the one row filter."""
+        return self.over(table.c.department_id, table.c.project_id)
+
+    def over(self, department_id: ColumnElement[Any], project_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        """The same where department and project stand in other columns."""
         if self.everywhere:
             return true()
         parts = [
-            and_(table.c.department_id == grant.department_id, table.c.project_id == grant.project_id)
+            and_(department_id == grant.department_id, project_id == grant.project_id)
             if grant.department_id is not None and grant.project_id is not None
-            else table.c.project_id == grant.project_id
+            else project_id == grant.project_id
             if grant.project_id is not None
-            else table.c.department_id == grant.department_id
+            else department_id == grant.department_id
             for grant in self.grants
         ]
         return or_(false(), *parts)

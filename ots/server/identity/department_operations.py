@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from sqlalchemy import and_, false, insert, or_, select, true, update
+from sqlalchemy import and_, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.database.tables import department, project
-from ots.server.identity import audit
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -48,12 +47,7 @@ async def list_departments(call: Call) -> Answer:
     """Departments within the caller's reach, with their projects."""
     reach = call.person.reach("projects:read")
     whole = [grant.department_id for grant in reach.grants if grant.project_id is None]
-    single = [grant.project_id for grant in reach.grants if grant.project_id is not None]
-    projects = (
-        true()
-        if reach.everywhere
-        else or_(false(), project.c.department_id.in_(whole), project.c.id.in_(single))
-    )
+    projects = reach.over(project.c.department_id, project.c.id)
     seen = select(project.c.department_id).where(projects)
     query = select(department).where(
         true() if reach.everywhere else or_(department.c.id.in_(whole), department.c.id.in_(seen))
@@ -100,13 +94,10 @@ async def put_place(call: Call) -> Answer:
                     )
         except IntegrityError:
             raise Refused("conflict", "somebody else makes it just now") from None
-        await audit.note(
+        await call.note(
             connection,
-            time=call.services.wall(),
-            actor=call.person.name,
-            address=call.address,
-            action="name",
-            object=f"department {place.department}" + (f" project {place.project}" if place.project else ""),
+            "name",
+            f"department {place.department}" + (f" project {place.project}" if place.project else ""),
             detail={"name": place.name},
         )
     return Answer(204)

@@ -105,13 +105,10 @@ async def change_password(call: Call) -> Answer:
                 web_session.c.account_id == person.account_id, web_session.c.id_hash != person.session
             )
         )
-        await audit.note(
+        await call.note(
             connection,
-            time=call.services.wall(),
-            actor=person.name,
-            address=call.address,
-            action="change password",
-            object=person.name,
+            "change password",
+            person.name,
         )
     return Answer(204)
 

@@ -12,7 +12,6 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import department, enrolment_token, project
-from ots.server.identity import audit
 from ots.server.identity.caller import Person
 from ots.server.identity.tokens import TokenWish, create_token
 
@@ -106,13 +105,10 @@ async def revoke_token(call: Call) -> Answer:
         )
         if not done.rowcount:
             raise Refused("not-found")
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action="revoke",
-            object=f"enrolment token {call.path['token_id']}",
+            "revoke",
+            f"enrolment token {call.path['token_id']}",
         )
     return Answer(204)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.license.issue import USUAL_DAYS
@@ -15,7 +15,6 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import agent, department, licence, project
-from ots.server.identity import audit
 from ots.server.licences.issuing import in_force, issue, revocations, set_tier
 
 Tier = Literal["default", "friendly", "professional"]
@@ -172,13 +171,10 @@ async def _whom(connection: AsyncConnection, call: Call, wanted: NewLicence) -> 
 
 
 async def _note(connection: AsyncConnection, call: Call, action: str, row: Any) -> None:
-    await audit.note(
+    await call.note(
         connection,
-        time=call.services.wall(),
-        actor=call.person.name,
-        address=call.address,
-        action=action,
-        object=f"licence {row.licence_id}",
+        action,
+        f"licence {row.licence_id}",
         detail={"tier": row.tier, "agent": row.agent_id, "serial": row.serial},
         department_id=row.department_id,
         project_id=row.in_project,
@@ -195,17 +191,7 @@ async def _one(connection: AsyncConnection, call: Call, scope: str) -> Any:
 
 def _within(call: Call, scope: str) -> Select[Any]:
     """Licences of agents within the caller's reach, and of projects within it."""
-    reach = call.person.reach(scope)
-    if reach.everywhere:
-        return _selected()
-    departments = [grant.department_id for grant in reach.grants if grant.project_id is None]
-    projects = [grant.project_id for grant in reach.grants if grant.project_id is not None]
-    return _selected().where(
-        or_(
-            func.coalesce(agent.c.department_id, project.c.department_id).in_(departments),
-            func.coalesce(agent.c.project_id, licence.c.project_id).in_(projects),
-        )
-    )
+    return _selected().where(call.person.reach(scope).over(department.c.id, project.c.id))
 
 
 def _selected() -> Select[Any]:

@@ -14,7 +14,6 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.database.tables import agent, licence_request
-from ots.server.identity import audit
 from ots.server.licences.issuing import issue, set_tier
 from ots.server.licences.operations import Days, Tier
 
@@ -111,13 +110,10 @@ async def decide(call: Call) -> Answer:
                 note=row.note,
             )
             await set_tier(call.services, connection, row.agent_id, row.tier)
-        await audit.note(
+        await call.note(
             connection,
-            time=now,
-            actor=call.person.name,
-            address=call.address,
-            action="grant" if decision.grant else "refuse",
-            object=f"licence request {number} of agent {row.agent_id}",
+            "grant" if decision.grant else "refuse",
+            f"licence request {number} of agent {row.agent_id}",
             detail={"tier": row.tier},
             department_id=row.department_id,
             project_id=row.project_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
-from ots.server.identity import audit
 from ots.server.reports.bodies import take_bodies
 from ots.server.reports.reading import report_within_reach
 
@@ -16,13 +15,10 @@ async def delete_report(call: Call) -> Answer:
     async with call.services.database.writing() as connection:
         row = await report_within_reach(connection, call.person, call.path["number"], "reports:delete")
         await take_bodies(connection, [row], call.services.wall())
-        await audit.note(
+        await call.note(
             connection,
-            time=call.services.wall(),
-            actor=call.person.name,
-            address=call.address,
-            action="delete",
-            object=f"report {row.id}",
+            "delete",
+            f"report {row.id}",
             detail={"agent": row.agent_id, "report_id": row.report_id, "revisions": row.revision},
             department_id=row.department_id,
             project_id=row.project_id,

@@ -23,7 +23,6 @@ from ots.schema.threshold import Threshold, ThresholdWritten, understand
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.problems import Refused
 from ots.server.database.tables import report, revision
-from ots.server.identity import audit
 from ots.server.reports.facts import facts_of
 from ots.server.reports.reading import ReportDetail, detail_of, report_within_reach, revision_of
 from ots.server.reports.redaction import CannotRedact, redacted
@@ -122,13 +121,10 @@ async def revise_report(call: Call) -> Answer:
             .where(report.c.id == row.id)
             .values(revision=newest + 1, size=len(document), **facts_of(changed))
         )
-        await audit.note(
+        await call.note(
             connection,
-            time=made,
-            actor=author,
-            address=call.address,
-            action=wish.kind,
-            object=f"report {row.id}",
+            wish.kind,
+            f"report {row.id}",
             detail={"revision": newest + 1, "sha256": digest, "parent_sha256": parent.sha256}
             | {"reason": wish.reason},
             department_id=row.department_id,
