@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from ots.schedule.document import Schedule
 from ots.schema.condition import Condition
 from ots.schema.kinds import Kind
 from ots.schema.parameter import Parameter
@@ -27,15 +28,6 @@ class PrecheckSpec:
     params: BaseModel
     wait: float
     on_fail: Literal["fail", "skip", "wait"]
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """When the agent runs the case: `every` so many seconds, or at the times of `cron` in `zone` (IANA)."""
-
-    every: float | None = None
-    cron: str | None = None
-    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

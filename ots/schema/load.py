@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -98,7 +98,10 @@ class _Loader:
         if (node := self.tree.get("precheck")) is not None:
             precheck = read_precheck(*self._fill(node, self.variables), self.kinds, self.lists)
         if (node := self.tree.get("schedule")) is not None:
-            schedule = read_schedule(*self._fill(node, self.variables))
+            data, place = self._fill(node, self.variables)
+            schedule = read_schedule(data, place)
+            if schedule is not None and schedule.catch_up == "once" and _loads_a_link(blocks):
+                place.problem(("catch_up",), "a case that loads its link is never made up for", key=True)
         if self.problems or written is None:
             raise CaseError(self.problems)
         sketches = [sketch for block in blocks for step in block.steps for sketch in step.sketches]
@@ -263,6 +266,11 @@ def _text(node: Node, ids: list[Any]) -> str | None:
         return ids[0] if isinstance(ids[0], str) else None
     written = node.get("id") if isinstance(node, MappingNode) else None
     return written.text if isinstance(written, Scalar) else None
+
+
+def _loads_a_link(blocks: Iterable[WrittenBlock]) -> bool:
+    sketches = (sketch for block in blocks for step in block.steps for sketch in step.sketches)
+    return any(sketch.kind is not None and sketch.kind.exclusive == "link" for sketch in sketches)
 
 
 def _block(block: WrittenBlock) -> Block:

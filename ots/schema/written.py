@@ -154,12 +154,38 @@ class PrecheckWritten(Written):
     )
 
 
+class CampaignWritten(Written):
+    """`campaign:` so many runs a day, for so many days, at times that each agent draws for itself."""
+
+    runs_per_day: Annotated[int, Field(ge=1, le=1440, description="Runs on each day.")]
+    days: Annotated[int, Field(ge=1, le=3660, description="Days.")]
+    min_gap: Annotated[Duration, Field(ge=0, description="Least time between two runs.")] = 0.0
+    first: Annotated[
+        str | None, Field(description="First day, such as 2026-03-01; the next one, if not said.")
+    ] = None
+
+
 class ScheduleWritten(Written):
     """`schedule:` when the agent runs the case."""
 
     every: Annotated[Duration | None, Field(ge=10, description="Run so often.")] = None
     cron: Annotated[str | None, Field(description="Run at these times: five cron fields.")] = None
-    zone: Annotated[str | None, Field(description="Time zone of cron, such as Asia/Shanghai.")] = None
+    campaign: Annotated[
+        CampaignWritten | None, Field(description="Run so often a day, for so many days.")
+    ] = None
+    zone: Annotated[
+        str | None, Field(description="Time zone of cron, campaign and windows, such as Asia/Shanghai.")
+    ] = None
+    windows: Annotated[
+        OneOrMany | None, Field(description="Plan only in these hours, such as mon-fri 08:00-18:00.")
+    ] = None
+    catch_up: Annotated[
+        Literal["none", "once"], Field(description="once: one run makes up for those that were missed.")
+    ] = "none"
+    spread: Annotated[
+        Duration | None,
+        Field(ge=0, description="Begin up to so much later, by the agent's id; 0 s: not at all."),
+    ] = None
 
 
 ParameterType = Literal["text", "integer", "number", "duration", "size", "rate", "ratio"]
