@@ -31,6 +31,7 @@ _PATH = {
     "token_id": "abcd2345",
 }
 _DEEP = 30_000
+_ENDLESS = ("lists", "objects", "closed", "within")
 _BOMBS = {
     "lists": b"[" * _DEEP,
     "objects": b'{"a":' * (_DEEP // 3),
@@ -43,9 +44,8 @@ _BOMBS = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
-    with cloud_server(tmp_path_factory.mktemp("cloud"), options=["--rates", "10000"]) as started:
-        yield started
+def server(cloud: CloudServer) -> CloudServer:
+    return cloud
 
 
 @pytest.fixture
@@ -89,7 +89,8 @@ async def _offer(
     async with admin.session.request(
         operation.method, f"{admin.url}{path}", data=body, headers={"Content-Type": media, **proof, **headers}
     ) as answer:
-        return answer.status, await answer.json()
+        text = await answer.read()
+        return answer.status, json.loads(text) if text else None
 
 
 async def test_no_operation_falls_to_a_json_bomb(admin: Visitor, agent: HandAgent) -> None:
@@ -98,8 +99,9 @@ async def test_no_operation_falls_to_a_json_bomb(admin: Visitor, agent: HandAgen
             continue
         for name, bomb in _BOMBS.items():
             status, problem = await _offer(operation, admin, agent, bomb)
-            assert 400 <= status < 500, (operation.name, name, problem)
-            if not isinstance(operation.takes, Raw):
+            assert status < 500, (operation.name, name, problem)
+            # What stands under a name that an operation does not know may be passed over, but not endlessly.
+            if name in _ENDLESS and not isinstance(operation.takes, Raw):
                 assert problem["code"] == "invalid-body", (operation.name, name, problem)
 
 
