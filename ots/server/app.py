@@ -84,6 +84,7 @@ def make_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app.on_startup.append(_settle)
     app.cleanup_ctx.append(_run_writer)
+    app.on_shutdown.append(_send_agents_away)
     app.cleanup_ctx.append(_watch_loop)
     app.cleanup_ctx.append(_keep_content_fresh)
     app.cleanup_ctx.append(_keep_retention)
@@ -133,6 +134,12 @@ async def _keep_content_fresh(app: web.Application) -> AsyncIterator[None]:
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _send_agents_away(app: web.Application) -> None:
+    """Their lines would stay for as long as the server lets them."""
+    app[SERVICES].closing = True
+    await app[SERVICES].control.gateway.close()
 
 
 async def _watch_loop(app: web.Application) -> AsyncIterator[None]:

@@ -29,8 +29,9 @@ OPTIONS = ["--rates", "1000", "--agent-return", "0.5", "--agent-ping", "0.5"]
 class Wire:
     """A relay that can be cut (connections end, new ones too) or frozen (they stay and carry nothing)."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, hides: tuple[bytes, bytes] | None = None) -> None:
         self._port = port
+        self._hides = hides
         self._carries = asyncio.Event()
         self._carries.set()
         self._open: set[asyncio.Task[Any]] = set()
@@ -39,8 +40,8 @@ class Wire:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def to(cls, port: int) -> AsyncIterator[Wire]:
-        made = cls(port)
+    async def to(cls, port: int, hides: tuple[bytes, bytes] | None = None) -> AsyncIterator[Wire]:
+        made = cls(port, hides)
         server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
         made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
@@ -81,6 +82,8 @@ class Wire:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(65_536):
             await self._carries.wait()
+            if self._hides is not None:
+                piece = piece.replace(*self._hides)
             writer.write(piece)
             await writer.drain()
         raise ConnectionResetError
@@ -140,6 +143,26 @@ async def test_a_cut_and_a_freeze_in_the_middle_of_a_run_lose_and_double_nothing
             finally:
                 agent.stop()
     assert sorted(agent.ran()) == sorted(path.rsplit("/", 1)[1] for path in (first, second, third))
+
+
+async def test_where_no_websocket_gets_through_the_agent_polls(tmp_path: Path) -> None:
+    hides = (b"Upgrade: websocket", b"X-Lost: websocket")
+    with cloud_server(tmp_path / "server", options=OPTIONS) as server:
+        async with Wire.to(server.port, hides) as line, administrator(server) as admin:
+            agent = await asyncio.to_thread(enrolled, server, tmp_path / "agent", line.url, quick=True)
+            agent.start()
+            try:
+                paths = [await give(admin, agent, run={"case": "ping"}) for _ in range(3)]
+                done = [await settled(admin, path) for path in paths]
+                assert await online(admin, agent)
+            finally:
+                agent.stop()
+    assert [each["state"] for each in done] == ["done"] * 3
+    assert sorted(agent.ran()) == sorted(path.rsplit("/", 1)[1] for path in paths)
+    with contextlib.closing(sqlite3.connect(tmp_path / "server" / "server.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM command_event WHERE state = 'started'").fetchone() == (
+            3,
+        )
 
 
 async def test_a_server_that_is_killed_hears_of_the_end_after_its_start(tmp_path: Path) -> None:

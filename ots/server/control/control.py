@@ -34,11 +34,10 @@ class Control:
         self.conductor.start()
 
     async def close(self) -> None:
-        """Agents are sent away first; what they have said is kept as far as it has come."""
+        """To be called when the gateway is closed; what agents have said is kept as far as it has come."""
         await self.conductor.close()
         await self.keeping.close()
         await self.courier.close()
-        await self.gateway.close()
         await self.presence.close()
         await self.hearing.close()
         await self.bus.close()

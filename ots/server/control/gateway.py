@@ -68,7 +68,7 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._heart
         bye = wire.Bye(after=min(1.0, self.first_wait), reason="closing")
-        await asyncio.gather(*(line.end(bye) for line in self._lines.values()), *self._ending)
+        await asyncio.gather(*(line.end(bye) for line in list(self._lines.values())), *self._ending)
 
     def line_of(self, agent_id: str) -> Line | None:
         line = self._lines.get(agent_id)
