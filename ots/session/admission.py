@@ -31,6 +31,7 @@ from ots.session.guard import CODE, REMEDY, Watch, refused
 from ots.session.intent import PRECHECK, Listed, planned_of, secret_name
 from ots.session.machine import listed_servers, machine
 from ots.session.policy_file import present_policy
+from ots.session.usage import FILE as USAGE
 from ots.session.usage import Usage, UsageError
 
 log = logging.getLogger("ots.session")
@@ -135,7 +136,8 @@ def foresee(
     found = governing(plan, server)
     planned = planned_of(plan, listed=listed_servers(), seed=settings.agent_id)
     used = Used()
-    if found.watches(issuer):
+    # Made by the agent itself: made by root, who only asks, it would be closed to the agent's own user.
+    if found.watches(issuer) and (settings.data_dir / USAGE).exists():
         usage = Usage(settings.data_dir)
         try:
             used = usage.used(issuer.kind, moment)

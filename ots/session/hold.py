@@ -22,6 +22,8 @@ LOOK_EVERY = 0.25
 """Seconds between two looks of a run that is on its way."""
 
 _MAX_BYTES = 4096
+_READABLE = 0o644
+"""root places it, and the agent's own user is to read why."""
 _LONGEST_REASON = 500
 
 
@@ -42,7 +44,9 @@ def place(folder: Path, by: By, reason: str | None, wall: float) -> Hold:
     """Stops every run that an agent starts by itself. Raises OSError if the file can't be written."""
     hold = Hold(by, None if reason is None else reason[:_LONGEST_REASON], rfc3339(wall))
     text = json.dumps({"reason": hold.reason, "since": hold.since}, ensure_ascii=False)
-    write_whole(_file(folder, by), text.encode() + b"\n")
+    path = _file(folder, by)
+    write_whole(path, text.encode() + b"\n")
+    path.chmod(_READABLE)
     return hold
 
 

@@ -14,6 +14,8 @@ from ots.policy.policy import Policy
 from ots.strictyaml import Mapping, YamlError, compose
 
 FILE = "policy.yaml"
+_READABLE, _FOLDER = 0o644, 0o755
+"""root writes it, and the agent's own user is to read it."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -84,7 +86,12 @@ def choose_preset(preset: str) -> Path:
         read_policy(before, str(path))
         text = _with_preset(before.decode(), preset)
         read_policy(text.encode(), str(path))
+    if not path.parent.exists():
+        path.parent.mkdir(mode=_FOLDER, parents=True)
+    new = not path.exists()
     write_whole(path, text.encode())
+    if new:
+        path.chmod(_READABLE)
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ots.session.policy_file import choose_preset, present_policy
 from tests.command_line import CommandLine
 
 _ROOT = Path(__file__).parents[2]
@@ -49,23 +50,27 @@ def explained(ots: CommandLine, *options: str, code: int) -> dict[str, Any]:
     return found
 
 
-def test_presets_are_chosen_and_the_rest_of_the_file_stays(ots: CommandLine) -> None:
-    assert ots.json("agent", "policy", "show")["source"] == "preset light"
+def test_presets_are_chosen_and_the_rest_of_the_file_stays(
+    ots: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert ots.json("agent", "policy", "set", "none")["file"] == str(policy_of(ots))
+    assert policy_of(ots).stat().st_mode & 0o777 == 0o644
     assert ots.json("agent", "policy", "show")["remote"]["probes"] == []
+    monkeypatch.setenv("XDG_CONFIG_HOME", ots.environment["XDG_CONFIG_HOME"])
     write_policy(ots, "# ours\nots_policy: 1\npreset: 'light'  # for now\nremote: {flows: 3}\n")
-    ots.json("agent", "policy", "set", "standard")
+    choose_preset("standard")
     kept = "# ours\nots_policy: 1\npreset: standard  # for now\nremote: {flows: 3}\n"
     assert policy_of(ots).read_text() == kept
     write_policy(ots, "ots_policy: 1\nremote: {flows: 3}\n")
-    ots.json("agent", "policy", "set", "standard")
-    shown = ots.json("agent", "policy", "show")["remote"]
-    assert (shown["flows"], shown["heavy"]) == (3, "consented")
+    choose_preset("standard")
+    found = present_policy().remote
+    assert (found.flows, found.heavy) == (3, "consented")
 
 
 def test_explain_names_the_entry_or_the_reason(ots: CommandLine) -> None:
     write_policy(ots, "ots_policy: 1\nremote: {targets: [public, 10.1.0.0/16]}\n")
     found = explained(ots, code=1)
+    assert not list(ots.folder.glob("data/policy-usage*")), "a question leaves nothing behind"
     near, far, load = found["steps"]
     assert found["allowed"] and 0 <= found["start_delay_seconds"] < 60
     assert (near["allowed"], near["targets"][0]["entry"]) == (True, "10.1.0.0/16")
