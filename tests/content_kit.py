@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -40,7 +41,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 @dataclass
 class Host:
     """Serves a folder over HTTP. `answers` (by path, or its end) take the place of its files; `asked` is what
-    was asked for, `sent` the bytes of all bodies. `ahead` is how far its clock is off, in seconds."""
+    was asked for, also by who takes it for a proxy, `credentials` what such gave, `sent` the bytes of all
+    bodies. `ahead` is how far its clock is off, in seconds."""
 
     folder: Path
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Host:
     sent: int = 0
     ahead: float = 0.0
     url: str = ""
+    credentials: set[str | None] = field(default_factory=set)
 
     def lie(self, end: str, change: Callable[[bytes], bytes]) -> None:
         """Changes what is sent of files whose path ends so."""
@@ -61,7 +64,7 @@ class Host:
 
     def file(self, path: str) -> bytes | None:
         try:
-            return (self.folder / path.lstrip("/")).read_bytes()
+            return (self.folder / urlsplit(path).path.lstrip("/")).read_bytes()
         except OSError:
             return None
 
@@ -88,6 +91,7 @@ def host(folder: Path) -> Iterator[Host]:
 
         def do_GET(self) -> None:
             served.asked.append(self.path)
+            served.credentials.add(self.headers.get("Proxy-Authorization"))
             answer = next((answer for end, answer in served.answers.items() if self.path.endswith(end)), None)
             with contextlib.suppress(ConnectionError):
                 if answer is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from ots.content.held import ROOT, Source, content_folder, content_url, pin, read_source
 from ots.remote import wire
 from ots.remote.client import Client, Refused
-from ots.remote.content import SyncFailed, read_root
 from ots.remote.membership import Membership
 
 log = logging.getLogger("ots.remote")
@@ -25,6 +24,8 @@ async def pin_root(folder: Path, membership: Membership, client: Client, *, anew
     pinned = source is not None and (content_folder(folder) / ROOT).exists()
     if source is not None and pinned and (source.url != url or not anew):
         return
+    from ots.remote.content import SyncFailed, read_root  # TUF takes longer to load than all else here
+
     try:
         answer = await client.call("GET", "/agent/content")
         root = read_root(answer.read(wire.ContentRoot).root.encode())

@@ -22,7 +22,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from tuf.ngclient._internal import trusted_metadata_set
 
 from ots.content import keys
-from ots.content.held import content_folder, read_attempt, read_target
+from ots.content.held import Source, content_folder, pin, read_attempt, read_target
 from ots.content.layout import DAY
 from ots.content.online import Lives, switch
 from ots.content.repository import Repository
@@ -431,6 +431,39 @@ def test_a_folder_that_is_closed_says_so(field: Field) -> None:
     shutil.rmtree(content_folder(field.data) / "metadata")
     (content_folder(field.data) / "metadata").write_text("in the way")
     field.refused("not-written")
+
+
+def test_two_at_once_are_one_after_the_other(field: Field) -> None:
+    """The second is told so; the first goes on."""
+    asked, on = threading.Event(), threading.Event()
+
+    def waiting(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        assert on.wait(10)
+        field.host.reply(handler, field.host.file(handler.path) or b"")
+
+    field.publish(2)
+    field.host.answers["timestamp.json"] = waiting
+    first = threading.Thread(target=field.sync)
+    first.start()
+    assert asked.wait(10)
+    field.refused("busy")
+    on.set()
+    first.join()
+    assert field.versions() == [1, 2]
+
+
+def test_the_environments_proxy_is_asked_and_gets_its_password(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = field.metadata("1.root.json").read_bytes()
+    pin(field.data, root, Source(url="http://content.example/"))
+    monkeypatch.setenv("http_proxy", field.host.url.replace("http://", "http://ann:hunter2@"))
+    field.publish(2)
+    field.sync()
+    assert field.versions() == [1, 2]
+    assert field.host.credentials == {"Basic YW5uOmh1bnRlcjI="}
+    assert all(path.startswith("http://content.example/") for path in field.host.asked)
 
 
 def test_an_interrupted_synchronisation_leaves_nothing_running(field: Field) -> None:
