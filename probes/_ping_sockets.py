@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ots.netio.icmp.members import Members
-from ots.netio.icmp.sockets import ICMPSocket, open_socket
+from ots.netio.icmp.sockets import ICMPSocket, SocketKind, open_socket
 from ots.probe import Address, Context, Failed, Target
 from ots.probes._ping_params import Family, PingParams
 
@@ -21,8 +21,10 @@ def open_sockets(
     params: PingParams,
     *,
     send_stamps: bool,
+    first: SocketKind = "raw",
 ) -> Sockets | None:
-    """A bound and configured socket for each family; None if the ping program is to be used instead.
+    """A bound and configured socket for each family; None if the ping program is to be used instead. `first`
+    is the kind that is tried before the other where the user has not chosen.
 
     A family that this machine hasn't got ends the attempts of its targets and is left out.
     """
@@ -32,7 +34,7 @@ def open_sockets(
     for family in sorted({found.family for target, found in reached}):
         try:
             opened = stack.enter_context(
-                open_socket(family, params.socket, params.options, send_stamps=send_stamps)
+                open_socket(family, params.socket, params.options, send_stamps=send_stamps, first=first)
             )
         except Failed as failure:
             if failure.error.class_ == "permission":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ots.netio.icmp.members import Members
-from ots.netio.icmp.sockets import REMEDY
+from ots.netio.icmp.sockets import REMEDY, SocketKind
 from ots.netio.icmp.sweep import Sweep, shards
 from ots.netio.icmp.swept import Swept
 from ots.probe import Context, Failed, Target
@@ -22,7 +22,9 @@ Networks = Sequence[tuple[Target, Members]]
 async def sweep(ctx: Context, networks: Networks, params: PingParams, progress: Progress) -> None:
     """Asks all addresses of the networks."""
     with ExitStack() as stack:
-        sockets = open_sockets(stack, ctx, networks, params, send_stamps=False)
+        # A reply is handed to every raw socket, to a datagram socket only if it is its own.
+        first: SocketKind = "datagram" if _threads(networks, params) > 1 else "raw"
+        sockets = open_sockets(stack, ctx, networks, params, send_stamps=False, first=first)
         if sockets is None:
             what = "a network can't be swept with the system's ping program"
             failure = Failed("permission", "connect", "EPERM", what, remedy=REMEDY)
@@ -44,10 +46,15 @@ async def sweep(ctx: Context, networks: Networks, params: PingParams, progress: 
                 rate=params.sweep_rate,
                 **params.packet(one.members.family),
             )
-        requests = sum(one.stream.rounds * one.stream.size for _, one in swept)
-        more = range(1, shards(requests, params.sweep_rate))
+        more = range(1, _threads(usable, params))
         sets = [sockets, *(open_more(stack, ctx, sockets, params) for _ in more)]
         await _swept(ctx, swept, sets, params, progress)
+
+
+def _threads(networks: Networks, params: PingParams) -> int:
+    """How many threads, each with sockets of its own, ask these networks."""
+    streams = streams_of([target for target, _ in networks], params)
+    return shards(sum(stream.rounds * stream.size for stream in streams), params.sweep_rate)
 
 
 async def _swept(

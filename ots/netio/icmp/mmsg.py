@@ -19,7 +19,7 @@ from typing import Literal
 
 from ots.netio.icmp.packet import COOKIE_BYTES, HEADER_BYTES, EchoCodec
 
-BATCH = 128
+BATCH = 256
 """Packets that one call carries at most."""
 
 _NAME, _CONTROL, _PACKET = 32, 128, 224

@@ -221,9 +221,12 @@ def open_socket(
     options: Options,
     *,
     send_stamps: bool = True,
+    first: SocketKind = "raw",
 ) -> ICMPSocket:
-    """The first kind of socket that this user may have, configured. `Failed`, class `permission`, if none."""
-    kinds: tuple[SocketKind, ...] = ("raw", "datagram") if wanted == "auto" else (wanted,)
+    """The first kind of socket that this user may have, `first` before the other, configured. `Failed`, class
+    `permission`, if none."""
+    second: SocketKind = "datagram" if first == "raw" else "raw"
+    kinds: tuple[SocketKind, ...] = (first, second) if wanted == "auto" else (wanted,)
     for kind in kinds:
         with suppress(PermissionError):
             opened = ICMPSocket(family, kind, send_stamps=send_stamps)
