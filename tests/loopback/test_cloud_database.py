@@ -86,6 +86,23 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
         await opened.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("/postgres", "/nothing"), "does not exist"),
+        (("ots:", "nobody:"), "authentication failed"),
+        (("ots:", "ots:x"), "authentication failed"),
+    ],
+)
+async def test_a_postgresql_that_lets_nobody_in(
+    postgres: Postgres, change: tuple[str, str], said: str
+) -> None:
+    opened = open_database(postgres.url("postgres").replace(*change))
+    with pytest.raises(DatabaseAway, match=said):
+        await opened.answers()
+    await opened.close()
+
+
 async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "server.sqlite3"
     path.write_bytes(b"this is no database at all, by no means" * 100)

@@ -26,6 +26,8 @@ _ORDER = 0x07_5058
 _POOL = 10
 _FULL = ("disk is full", "no space left", "disk i/o error", "53100")
 _DAMAGED = ("malformed", "not a database")
+_LOCKED_OUT = ("28000", "28P01", "3D000", "53300")
+"""SQLSTATEs of PostgreSQL: no such user, another password, no such database, too many connections."""
 
 
 class DatabaseAway(Exception):
@@ -208,7 +210,8 @@ def explained() -> Any:
     except (OperationalError, InterfaceError) as error:
         raise _meaning(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated or _says(error, (*_FULL, *_DAMAGED)):
+        locked_out = getattr(error.orig, "sqlstate", None) in _LOCKED_OUT
+        if error.connection_invalidated or locked_out or _says(error, (*_FULL, *_DAMAGED)):
             raise _meaning(error) from error
         raise
     except SQLAlchemyError as error:
