@@ -102,7 +102,9 @@ class Reader:
         """`timed out (delivery): not seen in 180 s`: class and phase in words, then what exactly, if more."""
         _ = self.words.gettext
         head = _("{error} ({phase})").format(
-            error=self.words.of(words.ERROR_CLASSES, error.class_),
+            error=self.words.of(words.ERROR_CODES, error.code)
+            if error.code in words.ERROR_CODES
+            else self.words.of(words.ERROR_CLASSES, error.class_),
             phase=self.words.of(words.PHASES, error.phase),
         )
         detail = plain(_(error.message)) or plain(error.code)

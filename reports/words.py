@@ -81,6 +81,11 @@ ERROR_CLASSES = {
     "internal": N_("internal error"),
 }
 
+ERROR_CODES = {
+    "POLICY": N_("forbidden by this machine's policy"),
+}
+"""Codes that say more than their class."""
+
 PHASES = {
     "config": N_("configuration"),
     "license": N_("licence"),
