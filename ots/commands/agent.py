@@ -13,7 +13,11 @@ import click
 
 from ots.commands import exit_codes
 from ots.commands.agent_hold import hold_command, release_command
+from ots.commands.agent_install import install_command, uninstall_command
 from ots.commands.agent_policy import policy_group
+from ots.commands.agent_resident import planned_here, resident_document, resident_lines
+from ots.commands.agent_run import run_command
+from ots.commands.agent_schedule import schedule_group
 from ots.commands.kind import SecretPlace
 from ots.commands.output import CommandError, json_option, print_json
 from ots.commands.run_options import Line
@@ -45,6 +49,8 @@ def command() -> None:
 command.add_command(hold_command)
 command.add_command(release_command)
 command.add_command(policy_group)
+for _part in (run_command, schedule_group, install_command, uninstall_command):
+    command.add_command(_part)
 
 
 @command.command(
@@ -115,9 +121,16 @@ def enroll_command(
 @json_option
 def status_command(offline: bool, as_json: bool) -> int:
     with _faults():
-        membership = _membership()
+        membership = _membership_or_none()
+        if membership is None and not planned_here():
+            membership = _membership()
+        if membership is None:
+            _show_resident(as_json=as_json)
+            return exit_codes.PASS
         unreachable = None if offline else asyncio.run(_ask(membership))
     _show(membership, as_json=as_json, unreachable=unreachable)
+    if not as_json:
+        _show_resident(as_json=False)
     return exit_codes.ERROR if unreachable is not None else exit_codes.PASS
 
 
@@ -151,11 +164,22 @@ def leave_command(yes: bool, offline: bool, as_json: bool) -> int:
     return exit_codes.PASS
 
 
-def _membership() -> Membership:
+def _membership_or_none() -> Membership | None:
     from ots.config import settings
     from ots.remote.membership import read_membership
 
-    found = read_membership(settings().data_dir)
+    return read_membership(settings().data_dir)
+
+
+def _show_resident(*, as_json: bool) -> None:
+    if as_json:
+        print_json({"server": None, "resident": resident_document()})
+    else:
+        click.echo("\n".join(resident_lines()))
+
+
+def _membership() -> Membership:
+    found = _membership_or_none()
     if found is None:
         raise CommandError(_("this machine belongs to no server"), remedy=_("ots agent enroll URL"))
     return found
@@ -256,6 +280,7 @@ def _show(membership: Membership, *, as_json: bool, unreachable: Refused | None 
                 "waiting": waiting,
                 "parked": parked,
                 "unreachable": None if unreachable is None else unreachable.code,
+                "resident": resident_document(),
             }
         )
         return

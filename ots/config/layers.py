@@ -26,7 +26,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Which variable of the environment sets which setting."""
 
-SECTIONS = frozenset({"job", "retention", "license", "upload", "features", "vars"})
+SECTIONS = frozenset({"job", "retention", "license", "upload", "budget", "features", "vars"})
 _MAX_BYTES = 256 * 1024
 
 

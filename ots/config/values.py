@@ -17,7 +17,7 @@ from ots.units import Dimension, UnitError, parse
 
 _DEFAULT = "default"
 
-OPEN_SECTIONS = frozenset({"features", "vars"})
+OPEN_SECTIONS = frozenset({"budget", "features", "vars"})
 """Sections whose names are the user's."""
 
 
@@ -133,6 +133,12 @@ class Settings(_Section):
         dict[str, Switch], Field(description="Functions that are switched off here, such as ftp_upload: off.")
     ] = {}
     upload: Upload = Upload()
+    budget: Annotated[
+        dict[str, str],
+        Field(
+            description="Most that schedules may move over an interface in a month, such as '5 GB from 15'."
+        ),
+    ] = {}
     vars: Annotated[dict[str, str], Field(description="Variables of cases.")] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

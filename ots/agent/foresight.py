@@ -1,0 +1,39 @@
+"""What the agent of this machine will do next and why, said without being it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ots.agent.agent import link_of, world_of
+from ots.agent.plans import Planned, assigned_plans, local_plans
+from ots.agent.presence import read_state
+from ots.config import Settings
+from ots.schedule.placing import Placement, foresee
+from ots.schedule.state import State, World
+from ots.session import hold
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """The schedules, what becomes of their moments, and what holds around them."""
+
+    plans: Sequence[Planned]
+    placements: Sequence[Placement]
+    world: World
+    state: State
+    link: str
+
+
+def look_ahead(settings: Settings, seconds: float) -> Foresight:
+    """What is placed within the next `seconds`. Raises SettingsError."""
+    link, now = link_of(settings), time.time()
+    held = hold.held(settings.data_dir)
+    world = world_of(settings, None if held is None else str(held))
+    state = read_state(settings.data_dir)
+    plans = [*local_plans(link), *assigned_plans(settings, link)]
+    for course in state.courses.values():  # what has passed is the running agent's affair
+        course.settled = max(course.settled, now)
+    found = foresee([planned.job for planned in plans], state, world, now, now + seconds)
+    return Foresight(plans, found, world, state, link)
