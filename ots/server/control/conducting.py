@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -17,14 +17,12 @@ from ots.server.api.problems import Refused
 from ots.server.control.bus import RESCAN, Bus, Change
 from ots.server.control.issuing import issue
 from ots.server.control.states import FINAL
+from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command, group_run, group_run_agent
-from ots.server.database.database import DatabaseAway, DatabaseFull
 from ots.server.database.tables import agent, department, project
 
 if TYPE_CHECKING:
     from ots.server.services import Services
-
-log = logging.getLogger("ots.server")
 
 _PAUSE = 0.2
 
@@ -58,23 +56,20 @@ class Conductor:
     async def _run(self) -> None:
         while True:
             try:
-                try:
-                    async with asyncio.timeout(RESCAN):
-                        await self._wake.wait()
-                except TimeoutError:
-                    self._due |= await self._running()
-                self._wake.clear()
-                due, self._due = self._due, set()
-                for run_id in due:
-                    await advance(self._services, self._bus, run_id)
-            except (DatabaseAway, DatabaseFull) as error:
-                log.warning("group runs wait, the database is away: %s", error)
+                async with asyncio.timeout(RESCAN):
+                    await self._wake.wait()
+            except TimeoutError:
+                await steadily("the look for group runs", self._find_running)
+            self._wake.clear()
+            due, self._due = self._due, set()
+            for run_id in due:
+                await steadily(f"group run {run_id}", partial(advance, self._services, self._bus, run_id))
             await asyncio.sleep(_PAUSE)
 
-    async def _running(self) -> set[str]:
+    async def _find_running(self) -> None:
         async with self._services.database.reading() as connection:
             found = await connection.execute(select(group_run.c.run_id).where(group_run.c.state == "running"))
-            return set(found.scalars())
+            self._due |= set(found.scalars())
 
 
 async def advance(services: Services, bus: Bus, run_id: str) -> None:
@@ -122,6 +117,7 @@ async def begin_stage(services: Services, change: Change, run: Any, stage: int, 
                 group_run_agent.c.stage == stage,
                 group_run_agent.c.refused.is_(None),
             )
+            .order_by(agent.c.agent_id)
         )
     ).all()
     for row in rows:

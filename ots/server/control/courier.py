@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,11 @@ from ots.remote import control_wire as wire
 from ots.server.control.bus import RESCAN, Bus
 from ots.server.control.gateway import Gateway
 from ots.server.control.states import move
+from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command
-from ots.server.database.database import DatabaseAway, DatabaseFull
 
 if TYPE_CHECKING:
     from ots.server.services import Services
-
-log = logging.getLogger("ots.server")
 
 _AT_ONCE = 500
 _PAUSE = 1.0
@@ -71,10 +68,7 @@ class Courier:
             except TimeoutError:
                 self._all = True
             self._wake.clear()
-            try:
-                await self._round()
-            except (DatabaseAway, DatabaseFull) as error:
-                log.warning("commands wait, the database is away: %s", error)
+            if not await steadily("the courier of commands", self._round):
                 self._all = True
                 await asyncio.sleep(_PAUSE)
                 self._wake.set()

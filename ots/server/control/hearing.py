@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -16,13 +16,11 @@ from ots.server.control.bus import Bus, Change
 from ots.server.control.gateway import Gateway
 from ots.server.control.issuing import catch_up
 from ots.server.control.states import GUESSED, State, move
+from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command
-from ots.server.database.database import DatabaseAway, DatabaseFull
 
 if TYPE_CHECKING:
     from ots.server.services import Services
-
-log = logging.getLogger("ots.server")
 
 _AT_ONCE = 300
 _MOST_WAITING = 20_000
@@ -84,18 +82,18 @@ class Hearing:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch = self._waiting[:_AT_ONCE]
-                try:
-                    noted = await self._keep(batch)
-                except (DatabaseAway, DatabaseFull) as error:
-                    log.warning("what agents say of commands waits, the database is away: %s", error)
+                if not await steadily("what agents say of commands", self._keep_some):
                     await asyncio.sleep(_PAUSE)
-                    continue
-                del self._waiting[: len(batch)]
-                for agent_id, command_id in noted:
-                    line = self._gateway.line_of(agent_id)
-                    if line is not None:
-                        await line.send(wire.Noted(command_id=command_id))
+
+    async def _keep_some(self) -> None:
+        """Keeps a batch, takes it off the list, and confirms."""
+        batch = self._waiting[:_AT_ONCE]
+        noted = await self._keep(batch)
+        del self._waiting[: len(batch)]
+        for agent_id, command_id in noted:
+            line = self._gateway.line_of(agent_id)
+            if line is not None:
+                await line.send(wire.Noted(command_id=command_id))
 
     async def _keep(self, batch: Sequence[tuple[str, wire.FromAgent]]) -> list[tuple[str, str]]:
         """Returns which commands of which agents have ended for good and may be forgotten by them."""
@@ -153,12 +151,8 @@ class Hearing:
         while True:
             await asyncio.sleep(_PROGRESS_PAUSE)
             batch, self._progress = self._progress, {}
-            if not batch:
-                continue
-            try:
-                await self._keep_progress(batch)
-            except (DatabaseAway, DatabaseFull):
-                log.debug("progress of %d commands is not kept", len(batch))
+            if batch:
+                await steadily("progress of runs", partial(self._keep_progress, batch))
 
     async def _keep_progress(self, batch: dict[str, tuple[str, wire.Progress]]) -> None:
         async with self._bus.changing() as change:

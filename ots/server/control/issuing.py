@@ -108,6 +108,9 @@ async def issue(
 
 async def catch_up(connection: AsyncConnection, agent_id: str, seq: int) -> None:
     """The next command gets a number above `seq`, which the agent has seen and a restored database not."""
+    known = select(command_counter.c.seq).where(command_counter.c.agent_id == agent_id)
+    if ((await connection.execute(known)).scalar() or 0) >= seq:
+        return
     insertion = _insert(connection)(command_counter).values(agent_id=agent_id, seq=seq)
     await connection.execute(
         insertion.on_conflict_do_update(

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from ots.server.control.bus import Bus
 from ots.server.control.states import State, move
+from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command
-from ots.server.database.database import DatabaseAway, DatabaseFull
 
 if TYPE_CHECKING:
     from ots.server.services import Services
-
-log = logging.getLogger("ots.server")
 
 EVERY = 2.0
 _ACK_PATIENCE = 5.0
@@ -45,10 +42,7 @@ class Keeping:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            try:
-                await self._look()
-            except (DatabaseAway, DatabaseFull) as error:
-                log.warning("commands are not looked through, the database is away: %s", error)
+            await steadily("the look for late commands", self._look)
 
     async def _look(self) -> None:
         now = self._services.wall()

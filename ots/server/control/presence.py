@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, update
@@ -15,14 +15,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ots.remote import control_wire as wire
 from ots.server.control.gateway import Gateway
 from ots.server.control.line import Line
+from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import presence
-from ots.server.database.database import DatabaseAway, DatabaseFull
 from ots.server.database.tables import agent
 
 if TYPE_CHECKING:
     from ots.server.services import Services
-
-log = logging.getLogger("ots.server")
 
 CHANGES = 0.5
 """Seconds between two batches of agents that came or went."""
@@ -55,8 +53,7 @@ class Presence:
                 await self._task
         for line in list(self._gateway.lines):
             self.went(line)
-        with contextlib.suppress(DatabaseAway, DatabaseFull):
-            await self._write([])
+        await steadily("the list of who is there", partial(self._write, []))
 
     def came(self, line: Line) -> None:
         self._came[line.agent_id] = line
@@ -70,12 +67,8 @@ class Presence:
             due = time.monotonic() - self._flushed >= FLUSH
             if not (due or self._came or self._went):
                 continue
-            try:
-                await self._write(self._gateway.lines if due else ())
-            except (DatabaseAway, DatabaseFull) as error:
-                log.warning("who is there is not kept, the database is away: %s", error)
-                continue
-            if due:
+            heard = list(self._gateway.lines) if due else []
+            if await steadily("the list of who is there", partial(self._write, heard)) and due:
                 self._flushed = time.monotonic()
 
     async def _write(self, heard: Iterable[Line]) -> None:

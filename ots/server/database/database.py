@@ -28,6 +28,8 @@ _FULL = ("disk is full", "no space left", "disk i/o error", "53100")
 _DAMAGED = ("malformed", "not a database")
 _LOCKED_OUT = ("28000", "28P01", "3D000", "53300")
 """SQLSTATEs of PostgreSQL: no such user, another password, no such database, too many connections."""
+_CROSSED = ("40p01", "40001")
+"""PostgreSQL's states for a transaction that it undid because another one was in its way."""
 
 
 class DatabaseAway(Exception):
@@ -211,7 +213,8 @@ def explained() -> Any:
         raise _meaning(error) from error
     except DBAPIError as error:
         locked_out = getattr(error.orig, "sqlstate", None) in _LOCKED_OUT
-        if error.connection_invalidated or locked_out or _says(error, (*_FULL, *_DAMAGED)):
+        known = (*_FULL, *_DAMAGED, *_CROSSED)
+        if error.connection_invalidated or locked_out or _says(error, known):
             raise _meaning(error) from error
         raise
     except SQLAlchemyError as error:
