@@ -110,10 +110,16 @@ def test_cut_short_it_reports_what_it_knows(pair: Lab) -> None:
     assert result.document["threads_left"] == 0
 
 
-@pytest.mark.parametrize("user", [None, 65534], ids=["raw", "datagram"])
-def test_a_large_one_in_several_threads(pair: Lab, user: int | None) -> None:
+_EVERYBODY, _NOBODY = "0 2147483647", "1 0"
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "kind"),
+    [(None, _EVERYBODY, "datagram"), (None, _NOBODY, "raw"), (65534, _EVERYBODY, "datagram")],
+)
+def test_a_large_one_in_several_threads(pair: Lab, user: int | None, groups: str, kind: str) -> None:
     """Both families, as fast as it goes, of which seven answer; and cut short: no thread or socket stays."""
-    pair.sysctl("near", "net.ipv4.ping_group_range", "0 2147483647")
+    pair.sysctl("near", "net.ipv4.ping_group_range", groups)
     pair.run("near", "ip", "-6", "route", "add", "local", "fd61::/114", "dev", "lo")
     fast = {"timeout": 0.5, "interval": 0.01, "sweep_count": 1, "sweep_rate": 1_000_000}
     networks = ["10.60.0.0/18", "fd61::/114"]
@@ -122,7 +128,7 @@ def test_a_large_one_in_several_threads(pair: Lab, user: int | None) -> None:
     assert result.metric("sweep_hosts_up", target="fd61::/114")["stats"]["value"] == 16_383
     threads = min(4, len(os.sched_getaffinity(0)))
     method = result.attempt("fd61::/114")["method"]
-    assert (method["threads"], method["socket"]) == (threads, "datagram" if user else "raw")
+    assert (method["threads"], method["socket"]) == (threads, kind)
     assert method["timestamp_source"] == "kernel_rx"
     slow = {**fast, "sweep_count": 100, "sweep_rate": 50_000}
     short = pair.ping("near", networks, user=user, cancel_after=0.7, params=slow)
