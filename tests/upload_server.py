@@ -103,7 +103,7 @@ class UploadServer:
         if what == "/agent/info":
             self.infos.append(msgspec.json.decode(document, type=wire.AgentInfo))
             return web.Response(status=204)
-        if what == "/agent/licence":
+        if what in ("/agent/licence", "/agent/content"):
             return problem(404, "not-found")
         _nothing, _agent, kind, name, *rest = what.split("/")
         if kind == "gaps":
