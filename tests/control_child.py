@@ -1,10 +1,9 @@
 """An agent that obeys its server and does nothing else, for tests of commands alone.
 
-python -m tests.control_child FOLDER [quick|real]
+python -m tests.control_child FOLDER [quick]
 
 FOLDER is an enrolled data folder; every start of a run is a line in its runs.log. `quick` runs measure
-nothing, `real` ones are the agent's own, under its policy, and their reports are sent as they come; the
-others are `ots run`, as a person at the machine would start it.
+nothing, the others are `ots run`, as a person at the machine would start it.
 """
 
 from __future__ import annotations
@@ -20,13 +19,10 @@ from ots.agent.duties import Duties
 from ots.agent.ledger import Ledger
 from ots.agent.order import Order
 from ots.agent.remote_control import RemoteControl
-from ots.agent.runs import Admission, Ended, Event, Progress, Runs, Started
-from ots.config import settings
+from ots.agent.runs import Admission, Ended, Event, Progress, Started
 from ots.remote.identity import identity
 from ots.remote.membership import read_membership
-from ots.remote.sending import send_waiting
 from ots.session.rights import present_rights
-from ots.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,38 +89,14 @@ class ChildRuns:
         self._tell(Ended(order_id, "finished", report_id, verdict))
 
 
-class RealRuns(Runs):
-    """The agent's runs, with the log of starts, and a sender of reports."""
-
-    def __init__(self, folder: Path, ledger: Ledger) -> None:
-        super().__init__(folder, ledger)
-        self._log = folder / "runs.log"
-        self.listen(self._note)
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, Started):
-            with self._log.open("a") as file:
-                file.write(event.order_id + "\n")
-
-    async def send_reports(self, folder: Path) -> None:
-        """Whatever waits is sent, until this is cancelled."""
-        with Store.open(folder) as store:
-            while True:
-                await asyncio.to_thread(send_waiting, store, settings(), seconds=5.0, by_hand=True)
-                await asyncio.sleep(0.5)
-
-
 async def main(folder: Path, kind: str) -> None:
     membership = read_membership(folder)
     assert membership is not None
     ledger = Ledger.of(folder)
     found = ledger.close_interrupted()
-    runs = RealRuns(folder, ledger) if kind == "real" else ChildRuns(folder, ledger, quick=kind == "quick")
+    runs = ChildRuns(folder, ledger, quick=kind == "quick")
     control = RemoteControl(folder, membership, identity(folder), ledger, Duties(), runs, present_rights)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(control.run(found.waiting))
-        if isinstance(runs, RealRuns):
-            tasks.create_task(runs.send_reports(folder))
+    await control.run(found.waiting)
 
 
 if __name__ == "__main__":

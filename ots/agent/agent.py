@@ -23,7 +23,7 @@ from ots.agent.passing import Clocks, absence
 from ots.agent.plans import Planned, assigned_plans, budgets, local_plans
 from ots.agent.presence import Presence, read_state
 from ots.agent.remote_control import RemoteControl
-from ots.agent.runs import Ended, Event, Progress, Runs, Started
+from ots.agent.runs import Ended, Event, Progress, Runs
 from ots.clock import rfc3339
 from ots.config import Settings
 from ots.netio.attachment.routing import default_way
@@ -60,10 +60,10 @@ class Agent:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._to_send = asyncio.Event()
+        self._line_is_back = False
         self._plans: dict[str, Planned] = {}
         self._by_order: dict[str, str] = {}
         self._last: dict[str, tuple[str, float]] = {}
-        self._control: RemoteControl | None = None
         self._side: set[asyncio.Task[None]] = set()
         self._state = read_state(self._folder)
 
@@ -191,14 +191,6 @@ class Agent:
 
     def _heard(self, event: Event) -> None:
         """What the runs tell."""
-        if self._control is not None:
-            obedience = self._control.obedience
-            if isinstance(event, Started):
-                obedience.started(event.order_id)
-            elif isinstance(event, Progress):
-                obedience.progressed(event.order_id, event.step, event.fraction, event.text)
-            else:
-                obedience.ended(event.order_id)
         if isinstance(event, Ended):
             self._settle(event)
         if not isinstance(event, Progress):
@@ -239,22 +231,28 @@ class Agent:
         """After each run, and every minute: what a cut line left behind goes out when there is one again."""
         while True:
             try:
-                await asyncio.to_thread(self._send)
+                self._to_send.clear()
+                at_once, self._line_is_back = self._line_is_back, False
+                await asyncio.to_thread(self._send, at_once=at_once)
                 await asyncio.to_thread(self._ledger.prune)
             except (StoreError, LedgerError) as error:
                 log.warning("Nothing was sent: %s", error)
-            self._to_send.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SEND_EVERY):
                     await self._to_send.wait()
 
-    def _send(self) -> None:
+    def _send_again(self) -> None:
+        """The line to the server is there, so what failed for want of one is not put off any longer."""
+        self._line_is_back = True
+        self._to_send.set()
+
+    def _send(self, *, at_once: bool) -> None:
         from ots.remote.enrolled import upload_mode
 
         if self._membership() is None or upload_mode(self._settings) != "auto":
             return
         with Store.open(self._folder) as store:
-            send_waiting(store, self._settings, seconds=_SEND_FOR)
+            send_waiting(store, self._settings, seconds=_SEND_FOR, by_hand=at_once)
 
     async def _sign_of_life(self, interval: float) -> None:
         while True:
@@ -262,7 +260,7 @@ class Agent:
             await asyncio.sleep(interval)
 
     def _remote(self, membership: Membership) -> RemoteControl:
-        self._control = RemoteControl(
+        control = RemoteControl(
             self._folder,
             membership,
             identity(self._folder),
@@ -271,7 +269,8 @@ class Agent:
             self._runs,
             present_rights,
         )
-        return self._control
+        control.obedience.on_line = self._send_again
+        return control
 
     def _membership(self) -> Membership | None:
         try:

@@ -71,6 +71,7 @@ class Obedience:
     ) -> None:
         self.clock = ServerClock(membership.clock_offset)
         self.on_hint: Callable[[str], None] = lambda what: None
+        self.on_line: Callable[[], None] = lambda: None
         self._membership = membership
         self._ledger = ledger
         self._duties = duties
@@ -102,6 +103,7 @@ class Obedience:
         if isinstance(message, wire.Welcome):
             with contextlib.suppress(ValueError):
                 self.clock.hear(instant(message.time))
+            self.on_line()
         elif isinstance(message, wire.Deliver):
             await self._take(message.command)
         elif isinstance(message, wire.Noted):

@@ -13,7 +13,7 @@ from ots.agent import runs as events
 from ots.agent.basic_duties import BasicDuties
 from ots.agent.content_duty import fetch_content
 from ots.agent.duties import Declined, Duties
-from ots.agent.ledger import Ledger, LedgerError
+from ots.agent.ledger import Ledger
 from ots.agent.log_tail import LogTail
 from ots.agent.obey import Obedience, Runs
 from ots.agent.order import Order
@@ -28,7 +28,6 @@ from ots.remote.membership import Membership, MembershipError
 log = logging.getLogger("ots.agent")
 
 _ASK_AGAIN = 60.0
-_PRUNE_EVERY = 6 * 3600.0
 _BETWEEN_WORDS = 1.0
 """Seconds between two messages that only tell of progress."""
 
@@ -54,7 +53,6 @@ class RemoteControl:
     ) -> None:
         self._folder = folder
         self._membership = membership
-        self._ledger = ledger
         self._client = Client(membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca)
         self._tail = LogTail()
         BasicDuties(folder, runs, self._tail).register(duties)
@@ -70,29 +68,16 @@ class RemoteControl:
         `waiting` are the orders that the ledger's start gave back as not begun.
         """
         self._tail.attach()
-        pruning: asyncio.Task[None] | None = None
         async with self._client:
             try:
                 while not self._membership.command_keys:
                     if not await self._learn():
                         await asyncio.sleep(_ASK_AGAIN)
                 await self.obedience.resume(waiting)
-                pruning = asyncio.create_task(self._prune())
                 await self.channel.run()
             finally:
-                if pruning is not None:
-                    pruning.cancel()
-                    await asyncio.gather(pruning, return_exceptions=True)
                 self._tail.detach()
                 await self.obedience.close()
-
-    async def _prune(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._ledger.prune)
-            except LedgerError as error:
-                log.warning("the ledger keeps what it could forget: %s", error)
-            await asyncio.sleep(_PRUNE_EVERY)
 
     async def _learn(self) -> bool:
         try:

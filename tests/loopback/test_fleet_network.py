@@ -124,7 +124,7 @@ def prepare(shell: Shell) -> str:
         url = f"http://10.77.{number}.1:{PORT}"
         argv = ["agent", "enroll", url, "--plain-http", "--token-from", "env:TOKEN", "--name", name]
         shell.run(name, *argv, TOKEN=enrolment)
-        shell.start(name, "-m", "tests.control_child", str(shell.folder / name / "data"), "real")
+        shell.start(name, "cli.py", "agent", "run")
     made = shell.start(
         "server", "-m", "tests.manager_token", f"http://127.0.0.1:{PORT}", "north", json.dumps(first)
     )
@@ -163,5 +163,5 @@ def test_a_run_on_a_group_survives_a_cut(shell: Shell) -> None:
     assert (run["settled"], run["verdict"], run["counts"]) == (True, "pass", {"done": 2})
     assert [member["name"] for member in run["members"] if member["report"]] == list(NAMES)
     for name, member in zip(NAMES, run["members"], strict=True):
-        ran = (shell.folder / name / "data" / "runs.log").read_text().split()
-        assert ran == [member["command_id"]]
+        kept = json.loads(shell.run(name, "report", "list", "--json"))["reports"]
+        assert [report["report_id"] for report in kept] == [member["report_id"]], "one run, one report"
