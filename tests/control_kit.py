@@ -53,6 +53,20 @@ class ObedientAgent:
         self.process.wait()
         self.process = None
 
+    def ots(self, *argv: str) -> str:
+        """What a command says on this machine."""
+        done = subprocess.run(
+            [sys.executable, "cli.py", *argv],
+            cwd=ROOT,
+            env={**os.environ, "OTS_DATA_DIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def ran(self) -> list[str]:
         """The orders that were begun, each time that one was."""
         path = self.folder / "runs.log"

@@ -270,6 +270,7 @@ class Agent:
             present_rights,
         )
         control.obedience.on_line = self._send_again
+        control.on_report = self._to_send.set
         return control
 
     def _membership(self) -> Membership | None:

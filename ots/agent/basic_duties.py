@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from ots import __version__
 from ots.agent.diagnosis import diagnosis
+from ots.agent.diagnosis_report import store_diagnosis
 from ots.agent.duties import Declined, Duties
 from ots.agent.log_tail import LogTail
 from ots.clock import rfc3339
+from ots.config import settings
 from ots.remote.control_wire import Command
 from ots.session import hold
+from ots.store import StoreError
+
+log = logging.getLogger("ots.agent")
 
 
 class Holdable(Protocol):
@@ -31,6 +39,7 @@ class BasicDuties:
         self._runs = runs
         self._tail = tail
         self._begun = time.monotonic()
+        self.on_report: Callable[[], None] = lambda: None
 
     def register(self, duties: Duties) -> None:
         duties.register("ping", self._ping)
@@ -75,4 +84,15 @@ class BasicDuties:
         return {"held": None}
 
     async def _diagnose(self, _command: Command) -> Any:
-        return await diagnosis(self._tail)
+        """The findings, and the id of the report that holds them; null where the store can't take one."""
+        began, since = time.time(), time.monotonic()
+        found = await diagnosis(self._tail)
+        try:
+            report_id = await asyncio.to_thread(
+                store_diagnosis, found, began, time.monotonic() - since, settings()
+            )
+        except StoreError as error:
+            log.error("the diagnosis is no report: %s", error)
+            return {"report_id": None, **found}
+        self.on_report()
+        return {"report_id": report_id, **found}

@@ -55,7 +55,10 @@ class RemoteControl:
         self._membership = membership
         self._client = Client(membership.url, who, clock_offset=membership.clock_offset, ca=membership.ca)
         self._tail = LogTail()
-        BasicDuties(folder, runs, self._tail).register(duties)
+        basic = BasicDuties(folder, runs, self._tail)
+        basic.on_report = self._reported
+        basic.register(duties)
+        self.on_report: Callable[[], None] = lambda: None
         duties.register("sync", self._sync)
         self.obedience = Obedience(membership, ledger, duties, runs, rights, self._say)
         self.channel = Channel(self._client, self.obedience)
@@ -85,6 +88,9 @@ class RemoteControl:
         except (Refused, MembershipError) as error:
             log.warning("the server's command key is not known yet: %s", error)
         return bool(self._membership.command_keys)
+
+    def _reported(self) -> None:
+        self.on_report()
 
     def _heard(self, event: events.Event) -> None:
         """Tells the server how a run goes on, but not every word of it."""

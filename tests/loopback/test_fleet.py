@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ots.store import Store
 from tests.cloud_kit import ROOT, CloudServer, administrator, cloud_server
 from tests.control_kit import ObedientAgent, enrolled, obedient
 
@@ -110,8 +111,17 @@ def test_hold_and_release_and_a_local_hold_that_stays(fleet: Fleet) -> None:
 def test_a_diagnosis_holds_doctor_and_link(fleet: Fleet) -> None:
     done = fleet("diagnose", "--on", "tag=n2", "--json")
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)["commands"][0]["answer"]
+    command = json.loads(done.stdout)["commands"][0]
+    answer = command["answer"]
     assert answer["doctor"]["findings"] and "log" in answer
+    with Store.open(fleet.agents[1].folder) as store:
+        (entry,) = [each for each in store.list() if each.case_id == "diagnosis"]
+        report = store.report(entry)
+    assert (entry.report_id, report.verdict) == (command["report_id"], "measured")
+    assert [step.key for step in report.steps] == ["doctor", "link", "log"]
+    assert all(step.log for step in report.steps[:2]) and entry.upload == "waiting"
+    assert "diagnosis" in fleet.agents[1].ots("report", "show", str(entry.seq))
+    assert "<html" in fleet.agents[1].ots("report", "export", str(entry.seq), "--format", "html")
 
 
 def test_the_list_says_who_is_on_the_line(fleet: Fleet, tmp_path: Path) -> None:
