@@ -108,7 +108,7 @@ def test_hold_and_release_and_a_local_hold_that_stays(fleet: Fleet) -> None:
     assert not (fleet.agents[0].folder / "hold.remote").exists()
 
 
-def test_a_diagnosis_holds_doctor_and_link(fleet: Fleet) -> None:
+def test_a_diagnosis_holds_doctor_and_link(fleet: Fleet, tmp_path: Path) -> None:
     done = fleet("diagnose", "--on", "tag=n2", "--json")
     assert done.returncode == 0, done.stderr
     command = json.loads(done.stdout)["commands"][0]
@@ -121,7 +121,9 @@ def test_a_diagnosis_holds_doctor_and_link(fleet: Fleet) -> None:
     assert [step.key for step in report.steps] == ["doctor", "link", "log"]
     assert all(step.log for step in report.steps[:2]) and entry.upload == "waiting"
     assert "diagnosis" in fleet.agents[1].ots("report", "show", str(entry.seq))
-    assert "<html" in fleet.agents[1].ots("report", "export", str(entry.seq), "--format", "html")
+    page = tmp_path / "diagnosis.html"
+    fleet.agents[1].ots("report", "export", str(entry.seq), "--format", "html", "--output", str(page))
+    assert "diagnosis" in page.read_text("utf-8")
 
 
 def test_the_list_says_who_is_on_the_line(fleet: Fleet, tmp_path: Path) -> None:
