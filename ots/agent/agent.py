@@ -11,7 +11,9 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ots.agent import unrun
@@ -19,6 +21,7 @@ from ots.agent.awake import Awake
 from ots.agent.duties import Duties
 from ots.agent.ledger import Entry, Ledger, LedgerError
 from ots.agent.notify import Notifier
+from ots.agent.order import Order
 from ots.agent.passing import Clocks, absence
 from ots.agent.plans import Planned, assigned_plans, budgets, local_plans
 from ots.agent.presence import Presence, read_state
@@ -41,11 +44,25 @@ log = logging.getLogger("ots.agent")
 LOOK_EVERY = 20.0
 """Seconds at most between two looks at the clocks: how late a set clock is noticed."""
 
+_MOST_UNWRITTEN = 500
+"""Reports of what did not run that wait in memory for room on the disk."""
+
 _SEND_EVERY = 60.0
 _SEND_FOR = 15.0
 _END_WITHIN = 20.0
 _SAME_AGAIN = 3600.0
 """Seconds after which a schedule that does not run for the same reason as before is reported anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unrun:
+    """A report of what did not run, to be stored."""
+
+    order: Order
+    what: str
+    reason: str
+    count: int = 1
+    until: float | None = None
 
 
 class Agent:
@@ -64,6 +81,7 @@ class Agent:
         self._plans: dict[str, Planned] = {}
         self._by_order: dict[str, str] = {}
         self._last: dict[str, tuple[str, float]] = {}
+        self._unwritten: deque[_Unrun] = deque(maxlen=_MOST_UNWRITTEN)
         self._side: set[asyncio.Task[None]] = set()
         self._state = read_state(self._folder)
 
@@ -136,35 +154,44 @@ class Agent:
 
     async def _decide(self, now: float, why: Absence) -> None:
         await asyncio.to_thread(self._look_up_plans)
+        if self._unwritten:
+            await asyncio.to_thread(self._write_unrun)
+        started = {name: course.started for name, course in self._state.courses.items()}
         placements = decide(self._jobs(), self._state, self._world(), now, why)
-        kept = [each for each in placements if each.starts_at is None or self._record(each)]
+        recorded = [each for each in placements if each.starts_at is None or self._record(each, started)]
         self._presence.keep(self._state)
-        for placement in kept:
+        for placement in recorded:
             await self._act(placement)
         self._say()
 
-    def _record(self, placement: Placement) -> bool:
-        """Writes a run down before it is begun; without that it does not begin."""
-        order = self._plans[placement.schedule_id].order(placement)
+    def _record(self, placement: Placement, started: Mapping[str, float | None]) -> bool:
+        """Writes a run down before it begins; one that can't be written down does not begin."""
+        planned = self._plans[placement.schedule_id]
+        order = planned.order(placement)
         try:
-            return self._ledger.record(order).state == "recorded"
+            if self._ledger.record(order).state == "recorded":
+                return True
+            log.info("%s has had its run at %s", placement.schedule_id, rfc3339(placement.planned_at))
         except LedgerError as error:
             log.error("%s does not run: %s", placement.schedule_id, error)
-            return False
+            self._unwritten.append(_Unrun(order, "skipped", f"it could not be written down: {error}"))
+            self._state.courses[placement.schedule_id].started = started.get(placement.schedule_id)
+        ended(self._state, planned.job, time.time(), 0)
+        return False
 
     async def _act(self, placement: Placement) -> None:
         planned = self._plans[placement.schedule_id]
         order = planned.order(placement)
         if placement.starts_at is None:
             if self._is_news(placement):
-                await asyncio.to_thread(
-                    unrun.record,
-                    order,
-                    placement.decision,
-                    placement.reason,
-                    self._settings,
-                    count=placement.count,
-                    until=placement.last_planned_at,
+                await self._note(
+                    _Unrun(
+                        order,
+                        placement.decision,
+                        placement.reason,
+                        placement.count,
+                        placement.last_planned_at,
+                    )
                 )
                 self._to_send.set()
             return
@@ -176,9 +203,7 @@ class Agent:
             self._ledger.end(order.order_id, "refused", reason=admitted.reason)
             self._by_order.pop(order.order_id, None)
             ended(self._state, job, time.time(), 0)
-            await asyncio.to_thread(
-                unrun.record, order, "refused", admitted.reason or "refused", self._settings
-            )
+            await self._note(_Unrun(order, "refused", admitted.reason or "refused"))
 
     def _is_news(self, placement: Placement) -> bool:
         """Whether this reason is another one than the last, or was not told of for long."""
@@ -202,16 +227,30 @@ class Agent:
         if planned is not None:
             ended(self._state, planned.job, time.time(), event.moved)
         if event.report_id is None:
-            self._beside(lambda: asyncio.to_thread(self._report_unrun, event))
+            self._beside(lambda: self._report_unrun(event))
         self._to_send.set()
         self._wake.set()
 
-    def _report_unrun(self, event: Ended) -> None:
+    async def _report_unrun(self, event: Ended) -> None:
         entry = self._ledger.get(event.order_id)
-        if entry is None or entry.order is None:
-            return
-        what = "skipped" if event.state == "expired" else event.state
-        unrun.record(entry.order, what, event.reason or event.state, self._settings)
+        if entry is not None and entry.order is not None:
+            what = "skipped" if event.state == "expired" else event.state
+            await self._note(_Unrun(entry.order, what, event.reason or event.state))
+
+    async def _note(self, found: _Unrun) -> None:
+        """Stores the report of what did not run, at once or when the disk takes it again."""
+        self._unwritten.append(found)
+        await asyncio.to_thread(self._write_unrun)
+
+    def _write_unrun(self) -> None:
+        while self._unwritten:
+            found = self._unwritten[0]
+            stored = unrun.record(
+                found.order, found.what, found.reason, self._settings, count=found.count, until=found.until
+            )
+            if stored is None:
+                return
+            self._unwritten.popleft()
 
     def _report_interrupted(self, entries: Sequence[Entry]) -> None:
         """The runs that were cut off when the agent before died; some have left a part of a report."""

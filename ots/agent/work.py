@@ -157,7 +157,10 @@ def main(parent: int) -> int:
     except msgspec.MsgspecError as error:
         _ended(_say, "refused", reason=f"the order can't be read: {error}")
         return 0
-    run(order, _say)
+    try:
+        run(order, _say)
+    except KeyboardInterrupt:
+        _ended(_say, "refused", reason="it was stopped before it began")
     return 0
 
 
