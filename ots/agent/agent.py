@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ots.agent import unrun
+from ots.agent.assignment_duty import AssignmentDuty
 from ots.agent.awake import Awake
+from ots.agent.content_duty import ContentDuty
 from ots.agent.duties import Duties
 from ots.agent.ledger import Entry, Ledger, LedgerError
 from ots.agent.notify import Notifier
@@ -119,6 +121,7 @@ class Agent:
             control = self._remote(membership)
             orders = [order for order in found.waiting if order.origin == "command"]
             tasks.append(asyncio.create_task(control.run(orders), name="control"))
+            tasks += self._follow(control, membership)
         try:
             await asyncio.to_thread(self._look_up_plans)
             for order in found.waiting:
@@ -311,6 +314,18 @@ class Agent:
         control.obedience.on_line = self._send_again
         control.on_report = self._to_send.set
         return control
+
+    def _follow(self, control: RemoteControl, membership: Membership) -> list[asyncio.Task[None]]:
+        """What is fetched from the server now and then, and at once when it hints."""
+        assigned = AssignmentDuty(self._folder, membership, identity(self._folder), self._wake.set)
+        content = ContentDuty(self._folder)
+        by_hint = {"assignments": assigned.soon, "sync": content.soon}
+        by_hint["licence"] = lambda: self._beside(control.refresh)
+        control.obedience.on_hint = lambda what: by_hint[what]()
+        return [
+            asyncio.create_task(assigned.run(), name="assignments"),
+            asyncio.create_task(content.run(), name="content"),
+        ]
 
     def _membership(self) -> Membership | None:
         try:

@@ -105,6 +105,13 @@ class RemoteControl:
                 self._told[event.order_id] = (now, event.step)
                 self.obedience.progressed(event.order_id, event.step, event.fraction, event.text)
 
+    async def refresh(self) -> None:
+        """Asks where this agent stands, and for its licence, after a hint."""
+        try:
+            await refresh(self._folder, self._membership, self._client)
+        except (Refused, MembershipError) as error:
+            log.warning("the server was not asked: %s", error)
+
     async def _sync(self, _command: wire.Command) -> Any:
         """Asks the server anew: status, licence, withdrawn licences, signed content."""
         try:

@@ -12,6 +12,7 @@ from ots.clock import rfc3339
 from ots.config import Settings
 from ots.model.report import CaseRef, DataUse, Report, Run, Schema
 from ots.netio.attachment.clock_trust import clock_trust
+from ots.remote.assignment_wire import UNTIL_TAG
 from ots.remote.enrolled import queue_of_run
 from ots.session.identity import uuid7
 from ots.session.job import job_of_run
@@ -19,8 +20,8 @@ from ots.store import Store, StoreError
 
 log = logging.getLogger("ots.agent")
 
-COUNT_TAG, UNTIL_TAG = "ots.planned-count", "ots.planned-until"
-"""Tags of a report for several moments that were missed together: how many, and the last of them."""
+COUNT_TAG = "ots.planned-count"
+"""Tag of a report for several moments that were missed together: how many."""
 
 
 def record(

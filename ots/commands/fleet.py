@@ -11,6 +11,7 @@ import click
 from ots.commands import exit_codes
 from ots.commands.columns import in_columns
 from ots.commands.fleet_access import Access, access_options, chosen_agents, on_option, server_faults
+from ots.commands.fleet_missing import missing_command
 from ots.commands.fleet_orders import diagnose_command, hold_command, release_command
 from ots.commands.fleet_run import run_command, stop_command, watch_command
 from ots.commands.output import json_option, print_json
@@ -83,5 +84,6 @@ for each in (
     hold_command,
     release_command,
     diagnose_command,
+    missing_command,
 ):
     command.add_command(each)

@@ -19,6 +19,9 @@ ASSIGNMENT_TAG = "ots.assignment"
 PLANNED_TAG = "ots.planned"
 """Tags of a report: the assignment that it is of, and the moment for which the run was planned."""
 
+UNTIL_TAG = "ots.planned-until"
+"""Tag of a report for several moments that were missed together: the last of them."""
+
 
 class CaseName(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A case by its name; with `version` or `sha256` that one and no other."""

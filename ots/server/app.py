@@ -17,7 +17,7 @@ from ots.server.api.dispatch import handler_of
 from ots.server.api.document import openapi
 from ots.server.api.operation import Operation, pattern
 from ots.server.api.problems import Refused, problem_response
-from ots.server.assignments import handing_out, runs
+from ots.server.assignments import handing_out, missing, runs
 from ots.server.assignments import operations as assignments
 from ots.server.content import operations as content
 from ots.server.content.serving import add_content
@@ -59,6 +59,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *assignments.OPERATIONS,
     *handing_out.OPERATIONS,
     *runs.OPERATIONS,
+    *missing.OPERATIONS,
     *intake.OPERATIONS,
     *having.OPERATIONS,
     *reading.OPERATIONS,

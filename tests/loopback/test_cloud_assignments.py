@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 
-from ots.remote.assignment_wire import ASSIGNMENT_TAG, INDEX, PLANNED_TAG, Assignment
+from ots.remote.assignment_wire import ASSIGNMENT_TAG, INDEX, PLANNED_TAG, UNTIL_TAG, Assignment
 from ots.signing.keys import key_id, load_or_make
 from ots.signing.statement import verify
 from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator
@@ -127,12 +127,41 @@ async def test_reports_of_planned_runs_are_noted_once(desk: Desk) -> None:
     strange.tags = {ASSIGNMENT_TAG: "'; drop table", PLANNED_TAG: "never"}
     unknown = agent.report(4)
     unknown.tags = {**tags, ASSIGNMENT_TAG: "00000000-0000-4000-8000-000000000000"}
-    for report in (strange, unknown):
+    missed = agent.report(5)
+    missed.run.state, missed.run.reason = "aborted", "missed: the machine was asleep"
+    until = {PLANNED_TAG: "2026-03-01T09:00:00Z", UNTIL_TAG: "2026-03-01T11:00:00Z"}
+    missed.tags = {ASSIGNMENT_TAG: made["assignment_id"], **until}
+    for report in (strange, unknown, missed):
         assert (await agent.upload(desk.session, report))[0] == 201
-    since, until = "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"
-    path = f"/api/v1/assignments/{made['assignment_id']}/runs?since={since}&until={until}"
+    since, until_ = "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"
+    path = f"/api/v1/assignments/{made['assignment_id']}/runs?since={since}&until={until_}"
     status, found = await desk.admin.get(path)
     assert status == 200, found
-    runs = [one for one in found["items"] if one["report"] is not None]
-    assert [(one["planned"][:19], one["state"]) for one in runs] == [("2026-03-01T08:15:00", "completed")]
-    assert json.dumps(found).count("2026-03-01T08:15:00") == 1
+    seen = [(one["planned"][11:19], one["state"], one["reason"]) for one in found["items"]]
+    assert seen[0] == ("09:00:00", "missed", "missed: the machine was asleep")
+    assert [one[:2] for one in seen[1:]] == [("08:15:00", "completed")]
+    assert found["counts"] == {"missed": 1, "completed": 1}
+    status, missing = await desk.admin.get(f"/api/v1/missing-runs?since={since}&until={until_}")
+    assert [one["assignment"] for one in missing["items"]] == ["every quarter"]
+
+
+async def test_what_should_have_arrived_and_did_not_is_missing(desk: Desk) -> None:
+    made = await desk.assign(department="571", schedule={"every": "10 s"}, max_duration=1)
+    agent = desk.agents[0]
+    path = f"/api/v1/assignments/{made['assignment_id']}/runs"
+    assert (await desk.admin.get(path))[1]["expected"] == 0, "nobody has it yet"
+    await desk.assigned(agent)
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    status, found = await desk.admin.get(f"{path}?until={later:%Y-%m-%dT%H:%M:%SZ}")
+    assert status == 200 and 5 <= found["expected"] <= 7
+    assert set(found["counts"]) == {"awaited"} and {one["agent_id"] for one in found["items"]} == {
+        agent.agent_id
+    }
+    moments = [datetime.fromisoformat(one["planned"]) for one in found["items"]]
+    assert {(a - b).total_seconds() for a, b in zip(moments, moments[1:], strict=False)} == {10.0}
+    report = agent.report(9)
+    report.tags = {ASSIGNMENT_TAG: made["assignment_id"], PLANNED_TAG: found["items"][-1]["planned"]}
+    assert (await agent.upload(desk.session, report))[0] == 201
+    after = (await desk.admin.get(f"{path}?until={later:%Y-%m-%dT%H:%M:%SZ}"))[1]
+    assert after["counts"]["awaited"] == found["counts"]["awaited"] - 1
+    assert after["expected"] == found["expected"]

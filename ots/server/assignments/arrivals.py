@@ -12,12 +12,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.model.report import Report
-from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG
+from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG, UNTIL_TAG
 from ots.server.database.assignment_tables import arrival, assignment
 from ots.server.database.tables import report
 
 if TYPE_CHECKING:
     from ots.server.reports.writer import Upload
+
+UNRUN = ("missed", "skipped", "refused", "interrupted")
+"""What may have become of a planned run instead of a run; a report says it before the colon of its reason."""
 
 
 def arrival_of(document: Report) -> dict[str, Any] | None:
@@ -25,15 +28,23 @@ def arrival_of(document: Report) -> dict[str, Any] | None:
     try:
         assignment_id = str(uuid.UUID(document.tags[ASSIGNMENT_TAG]))
         planned = datetime.fromisoformat(document.tags[PLANNED_TAG]).timestamp()
+        until = datetime.fromisoformat(document.tags.get(UNTIL_TAG, document.tags[PLANNED_TAG])).timestamp()
     except (KeyError, ValueError, OverflowError):
         return None
     return {
         "assignment_id": assignment_id,
         "planned": planned,
-        "state": document.run.state,
+        "until": max(planned, until),
+        "state": _state(document),
         "verdict": document.verdict,
         "reason": document.run.reason,
     }
+
+
+def _state(document: Report) -> str:
+    """`completed`, `aborted`; or why there was no run, which a report of none says first of its reason."""
+    word = (document.run.reason or "").partition(":")[0]
+    return word if document.run.state == "aborted" and word in UNRUN else document.run.state
 
 
 async def note_arrivals(connection: AsyncConnection, uploads: Sequence[Upload]) -> None:

@@ -20,6 +20,7 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import moment, stamp
 from ots.server.assignments.group import Selector
+from ots.server.control.hinting import topic
 from ots.server.database.assignment_tables import assignment
 from ots.server.database.tables import agent, department, project
 from ots.strictyaml import Problem
@@ -100,7 +101,9 @@ async def make_assignment(call: Call) -> Answer:
     wish: NewAssignment = call.body
     now = call.services.wall()
     document = _document(wish)
-    async with call.services.database.writing() as connection:
+    async with call.services.control.bus.changing() as change:
+        connection = change.connection
+        change.tell(topic("assignments"))
         department_id, project_id = await _place(connection, call, wish)
         await _check_agents(connection, call, wish.selector, department_id, project_id)
         count = (await connection.execute(select(func.count()).select_from(assignment))).scalar_one()
@@ -127,22 +130,24 @@ async def make_assignment(call: Call) -> Answer:
 
 async def change_assignment(call: Call) -> Answer:
     """Puts new content in the place of the old: what agents have run so far stays as it was."""
-    change: AssignmentChange = call.body
-    document = _document(change.content)
-    async with call.services.database.writing() as connection:
+    wish: AssignmentChange = call.body
+    document = _document(wish.content)
+    async with call.services.control.bus.changing() as change:
+        connection = change.connection
+        change.tell(topic("assignments"))
         row = await within_reach(connection, call, "assignments:write")
-        department_id, project_id = await _place(connection, call, change.content)
-        await _check_agents(connection, call, change.content.selector, department_id, project_id)
+        department_id, project_id = await _place(connection, call, wish.content)
+        await _check_agents(connection, call, wish.content.selector, department_id, project_id)
         done = await connection.execute(
             update(assignment)
             .where(
                 assignment.c.assignment_id == row.assignment_id,
-                assignment.c.version == change.version,
+                assignment.c.version == wish.version,
                 assignment.c.retired.is_(None),
             )
             .values(
-                name=change.content.name,
-                version=change.version + 1,
+                name=wish.content.name,
+                version=wish.version + 1,
                 department_id=department_id,
                 project_id=project_id,
                 document=document,
@@ -160,7 +165,9 @@ async def change_assignment(call: Call) -> Answer:
 async def retire_assignment(call: Call) -> Answer:
     """Takes an assignment from its agents; what came of it stays."""
     now = call.services.wall()
-    async with call.services.database.writing() as connection:
+    async with call.services.control.bus.changing() as change:
+        connection = change.connection
+        change.tell(topic("assignments"))
         row = await within_reach(connection, call, "assignments:write")
         done = await connection.execute(
             update(assignment)

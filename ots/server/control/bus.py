@@ -8,6 +8,7 @@ is only this process. A lost notification is made up for by whoever looks again 
     x:AGENT        this agent's status has changed
     r:RUN          there is news of this group run
     k:COMMAND      there is news of this command
+    h:WHAT         agents are to be hinted at something new
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from ots.server.control.conducting import Conductor
 from ots.server.control.courier import Courier
 from ots.server.control.gateway import Gateway
 from ots.server.control.hearing import Hearing
+from ots.server.control.hinting import Hinting
 from ots.server.control.keeping import Keeping
 from ots.server.control.presence import Presence
 
@@ -27,6 +28,7 @@ class Control:
         self.presence = Presence(services, self.gateway)
         self.keeping = Keeping(services, self.bus)
         self.conductor = Conductor(services, self.bus)
+        self.hinting = Hinting(self.bus, self.gateway)
 
     def start(self) -> None:
         for part in (self.bus, self.gateway, self.courier, self.hearing, self.presence, self.keeping):
@@ -36,6 +38,7 @@ class Control:
     async def close(self) -> None:
         """To be called when the gateway is closed; what agents have said is kept as far as it has come."""
         await self.conductor.close()
+        await self.hinting.close()
         await self.keeping.close()
         await self.courier.close()
         await self.presence.close()

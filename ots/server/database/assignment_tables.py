@@ -1,7 +1,8 @@
 """The tables of assignments: what is to run where and when, who fetched it, and what came of it.
 
 `document` is the assignment as JSON, as people wrote it (ots.remote.assignment_wire.Assignment without its
-names). An `arrival` is a report of one planned run; `state` is that run's.
+names). An `arrival` is a report of one planned run, or of all from `planned` to `until` that were missed
+together; `state` says what became of it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ arrival = Table(
     Column("assignment_id", Text, ForeignKey("assignment.assignment_id"), primary_key=True),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), primary_key=True),
     Column("planned", Double, primary_key=True),
+    Column("until", Double, nullable=False),
     Column("report", Number, nullable=False),
     Column("state", Text, nullable=False),
     Column("verdict", Text, nullable=False),

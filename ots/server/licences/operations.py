@@ -14,6 +14,7 @@ from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
+from ots.server.control.hinting import topic
 from ots.server.database.tables import agent, department, licence, project
 from ots.server.licences.issuing import in_force, issue, revocations, set_tier
 
@@ -100,7 +101,9 @@ async def show_licence(call: Call) -> Answer:
 async def make_licence(call: Call) -> Answer:
     """Issues a licence; an agent gets it the next time it asks."""
     wanted: NewLicence = call.body
-    async with call.services.database.writing() as connection:
+    async with call.services.control.bus.changing() as change:
+        connection = change.connection
+        change.tell(topic("licence"))
         row, project_id = await _whom(connection, call, wanted)
         text = await issue(
             call.services,
@@ -122,7 +125,9 @@ async def make_licence(call: Call) -> Answer:
 async def revoke_licence(call: Call) -> Answer:
     """Withdraws a licence: the server no longer honours it, agents learn of it when they next ask."""
     now = call.services.wall()
-    async with call.services.database.writing() as connection:
+    async with call.services.control.bus.changing() as change:
+        connection = change.connection
+        change.tell(topic("licence"))
         row = await _one(connection, call, "licences:write")
         await connection.execute(
             update(licence)

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("assignment_id", sa.Text(), nullable=False),
         sa.Column("agent_id", sa.Text(), nullable=False),
         sa.Column("planned", sa.Double(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
         sa.Column("report", _NUMBER, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
