@@ -19,6 +19,7 @@ from ots.server.database.tables import report
 if TYPE_CHECKING:
     from ots.server.reports.writer import Upload
 
+_POLICY = "POLICY"
 UNRUN = ("missed", "skipped", "refused", "interrupted")
 """What may have become of a planned run instead of a run; a report says it before the colon of its reason."""
 
@@ -35,16 +36,22 @@ def arrival_of(document: Report) -> dict[str, Any] | None:
         "assignment_id": assignment_id,
         "planned": planned,
         "until": max(planned, until),
-        "state": _state(document),
         "verdict": document.verdict,
-        "reason": document.run.reason,
+        **_outcome(document),
     }
 
 
-def _state(document: Report) -> str:
-    """`completed`, `aborted`; or why there was no run, which a report of none says first of its reason."""
-    word = (document.run.reason or "").partition(":")[0]
-    return word if document.run.state == "aborted" and word in UNRUN else document.run.state
+def _outcome(document: Report) -> dict[str, Any]:
+    """`completed`, `aborted`; or why there was no run: a report of none says it first of its reason, and of a
+    run that the agent's policy forbade every step says so."""
+    reason = document.run.reason
+    word = (reason or "").partition(":")[0]
+    if document.run.state == "aborted" and word in UNRUN:
+        return {"state": word, "reason": reason}
+    errors = [step.error for step in document.steps]
+    if errors and all(error is not None and error.code == _POLICY for error in errors):
+        return {"state": "refused", "reason": next(error.message for error in errors if error is not None)}
+    return {"state": document.run.state, "reason": reason}
 
 
 async def note_arrivals(connection: AsyncConnection, uploads: Sequence[Upload]) -> None:

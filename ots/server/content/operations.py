@@ -13,6 +13,7 @@ from ots.remote import wire
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate, Raw
 from ots.server.api.problems import Refused
 from ots.server.content.kept import KeptContent
+from ots.server.control.hinting import topic
 
 
 class ContentState(msgspec.Struct, kw_only=True):
@@ -69,9 +70,11 @@ def _state(kept: KeptContent) -> ContentState:
 
 
 async def _note(call: Call, offer: Offer, state: ContentState) -> None:
-    async with call.services.database.writing() as connection:
+    """Writes down who published, and has all agents on a line hinted at it."""
+    async with call.services.control.bus.changing() as change:
+        change.tell(topic("sync"))
         await call.note(
-            connection,
+            change.connection,
             "publish",
             "signed content",
             detail={

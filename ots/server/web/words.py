@@ -17,4 +17,7 @@ ROLES = (
     N_("auditor"),
     N_("admin"),
 )
-STATES = (N_("completed"), N_("aborted"))
+STATES = (
+    *(N_("completed"), N_("aborted"), N_("late"), N_("missed"), N_("skipped"), N_("refused")),
+    *(N_("interrupted"), N_("missing"), N_("awaited")),
+)
