@@ -20,9 +20,10 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import moment, stamp
 from ots.server.assignments.group import Selector
+from ots.server.assignments.placing import check_agents, place_of
 from ots.server.control.hinting import topic
 from ots.server.database.assignment_tables import assignment
-from ots.server.database.tables import agent, department, project
+from ots.server.database.tables import department, project
 from ots.strictyaml import Problem
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -104,8 +105,8 @@ async def make_assignment(call: Call) -> Answer:
     async with call.services.control.bus.changing() as change:
         connection = change.connection
         change.tell(topic("assignments"))
-        department_id, project_id = await _place(connection, call, wish)
-        await _check_agents(connection, call, wish.selector, department_id, project_id)
+        department_id, project_id = await place_of(connection, call, wish.department, wish.project)
+        await check_agents(connection, call, wish.selector, department_id, project_id)
         count = (await connection.execute(select(func.count()).select_from(assignment))).scalar_one()
         if count >= _MOST:
             raise Refused("conflict", f"there are {_MOST} assignments already")
@@ -136,8 +137,10 @@ async def change_assignment(call: Call) -> Answer:
         connection = change.connection
         change.tell(topic("assignments"))
         row = await within_reach(connection, call, "assignments:write")
-        department_id, project_id = await _place(connection, call, wish.content)
-        await _check_agents(connection, call, wish.content.selector, department_id, project_id)
+        department_id, project_id = await place_of(
+            connection, call, wish.content.department, wish.content.project
+        )
+        await check_agents(connection, call, wish.content.selector, department_id, project_id)
         done = await connection.execute(
             update(assignment)
             .where(
@@ -247,58 +250,6 @@ def _document(wish: NewAssignment) -> str:
 
 def _dotted(path: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in path) or "schedule"
-
-
-async def _place(
-    connection: AsyncConnection, call: Call, wish: NewAssignment
-) -> tuple[int | None, int | None]:
-    """The ids of the assignment's department and project, within the caller's reach. Raises Refused."""
-    reach = call.person.reach("assignments:write")
-    if wish.department is None:
-        if wish.project is not None:
-            raise Refused("invalid-body", "a project needs its department")
-        if not reach.everywhere:
-            raise Refused("forbidden", "name a department within your reach")
-        return None, None
-    found = (
-        await connection.execute(
-            select(department.c.id, project.c.id.label("project_id"))
-            .outerjoin(
-                project, (project.c.department_id == department.c.id) & (project.c.number == wish.project)
-            )
-            .where(department.c.number == wish.department)
-        )
-    ).one_or_none()
-    if found is None or (wish.project is not None and found.project_id is None):
-        raise Refused("forbidden", "there is no such department or project within your reach")
-    if not reach.covers(found.id, found.project_id):
-        raise Refused("forbidden", "there is no such department or project within your reach")
-    return found.id, found.project_id
-
-
-async def _check_agents(
-    connection: AsyncConnection,
-    call: Call,
-    selector: Selector,
-    department_id: int | None,
-    project_id: int | None,
-) -> None:
-    """Raises Refused where an agent is named that the caller does not reach, or that is of another place."""
-    wanted = set(selector.agents)
-    if not wanted:
-        return
-    rows = await connection.execute(
-        select(agent.c.agent_id, agent.c.department_id, agent.c.project_id).where(
-            agent.c.agent_id.in_(wanted), call.person.reach("assignments:write").condition(agent)
-        )
-    )
-    there = {
-        row.agent_id
-        for row in rows
-        if department_id in (None, row.department_id) and project_id in (None, row.project_id)
-    }
-    if missing := sorted(wanted - there):
-        raise Refused("invalid-body", f"there is no agent {missing[0][:60]!r} in this place")
 
 
 async def _note(connection: AsyncConnection, call: Call, action: str, row: Any) -> None:
