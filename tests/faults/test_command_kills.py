@@ -11,6 +11,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cloud_kit import administrator, cloud_server
 from tests.control_kit import enrolled, settled
 
@@ -18,6 +20,7 @@ KILLS = int(os.environ.get("OTS_COMMAND_KILLS", "12"))
 SEED = 20260301
 
 
+@pytest.mark.timeout(120 + 5 * KILLS)
 async def test_killed_at_any_moment(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     options = ["--rates", "1000", "--agent-return", "0.1"]

@@ -14,6 +14,8 @@ import zlib
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
 from ots.store import Store
 from tests.agent_kit import Agent, uploads
 from tests.cloud_kit import CloudServer, cloud_server
@@ -37,6 +39,7 @@ def kept(server: CloudServer) -> dict[tuple[str, int], bytes]:
     return found
 
 
+@pytest.mark.timeout(120 + 5 * KILLS)
 def test_killed_on_both_sides(tmp_path: Path) -> None:
     """At random moments of runs and uploads; the server starts again each time on what it had committed."""
     chance = random.Random(SEED)
