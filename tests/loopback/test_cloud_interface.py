@@ -53,11 +53,12 @@ def _run(argv: list[str], env: dict[str, str], folder: Path) -> subprocess.Compl
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
 
 
+@pytest.mark.timeout(300)
 async def test_made_up_requests_find_no_fault_and_no_undocumented_answer(
     server: CloudServer, tmp_path: Path
 ) -> None:
