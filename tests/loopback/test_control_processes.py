@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 
 from ots.remote import control_wire as wire
 from ots.server.control import courier
-from ots.server.control.issuing import MOST_OPEN, issue
+from ots.server.control.issuing import MOST_OPEN, Errand, issue
 from ots.server.control.line import PollLine
 from ots.server.control.states import FINAL, STATES, may_move, move
 from ots.server.database.control_tables import command, command_event
@@ -35,7 +35,8 @@ async def give(services: Services, kind: wire.Kind = "ping") -> str:
         row = (await change.connection.execute(select(agent))).one()
         named: Any = _Row(row)
         now = services.wall()
-        return await issue(services, change, named, kind, {}, by="li", role=None, now=now, alive=60)
+        errand = Errand(kind=kind, args={}, by="li", role=None, alive=60)
+        return await issue(services, change, named, errand, now)
 
 
 class _Row:

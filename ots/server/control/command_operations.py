@@ -18,7 +18,7 @@ from ots.server.api.paging import PageQuery, page_of
 from ots.server.api.problems import Refused
 from ots.server.api.times import stamp
 from ots.server.control.bus import Change
-from ots.server.control.issuing import issue
+from ots.server.control.issuing import Errand, issue
 from ots.server.control.run_wish import RunWish, run_args
 from ots.server.control.states import FINAL, State, move
 from ots.server.database.control_tables import command, command_event
@@ -149,11 +149,15 @@ async def create(call: Call) -> Answer:
             duration = wish.run.max_duration
         elif wish.kind == "stop":
             args["command_id"] = wish.command_id
-        command_id = await issue(
-            services, change, row, wish.kind, args,
-            by=call.person.name, role=call.person.role_at(row.department_id, row.project_id),
-            now=now, alive=wish.expires_in, max_duration=duration,
-        )  # fmt: skip
+        errand = Errand(
+            kind=wish.kind,
+            args=args,
+            by=call.person.name,
+            role=call.person.role_at(row.department_id, row.project_id),
+            alive=wish.expires_in,
+            max_duration=duration,
+        )
+        command_id = await issue(services, change, row, errand, now)
         await call.note(
             change.connection,
             f"command {wish.kind}",
@@ -239,11 +243,14 @@ async def withdraw(
     if row.state == "queued" or row.kind != "run":
         await move(change.connection, row.command_id, "cancelled", now=now, by=call.person.name)
         return "cancelled"
-    await issue(
-        call.services, change, row, "stop", {"command_id": row.command_id},
-        by=call.person.name, role=call.person.role_at(row.department_id, row.project_id),
-        now=now, alive=max(USUAL_ALIVE, row.lost_after - now),
-    )  # fmt: skip
+    errand = Errand(
+        kind="stop",
+        args={"command_id": row.command_id},
+        by=call.person.name,
+        role=call.person.role_at(row.department_id, row.project_id),
+        alive=max(USUAL_ALIVE, row.lost_after - now),
+    )
+    await issue(call.services, change, row, errand, now)
     return "stopping"
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.server.api.problems import Refused
 from ots.server.control.bus import RESCAN, Bus, Change
-from ots.server.control.issuing import issue
+from ots.server.control.issuing import Errand, issue_all
 from ots.server.control.states import FINAL
 from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command, group_run, group_run_agent
@@ -75,7 +74,8 @@ class Conductor:
 async def advance(services: Services, bus: Bus, run_id: str) -> None:
     """Ends the present stage if it is over, and begins the next; nothing where it isn't."""
     async with services.database.reading() as connection:
-        if not _over(await members(connection, run_id)):
+        waited_for = select(command.c.command_id).where(command.c.run_id == run_id, command.c.open.is_(True))
+        if (await connection.execute(waited_for.limit(1))).first() is not None:
             return
     async with bus.changing() as change:
         run = await locked(change.connection, run_id)
@@ -120,31 +120,30 @@ async def begin_stage(services: Services, change: Change, run: Any, stage: int, 
             .order_by(agent.c.agent_id)
         )
     ).all()
-    for row in rows:
-        facts: dict[str, Any] = {}
-        try:
-            if row.status != "active":
-                raise Refused("conflict", f"the agent is {row.status}")
-            facts["command_id"] = await issue(
-                services,
-                change,
-                row,
-                "run",
-                args,
-                by=run.created_by,
-                role=run.role,
-                now=now,
-                alive=run.alive,
-                not_before=now + random.uniform(0, run.spread),
-                max_duration=args["max_duration"],
-                run_id=run.run_id,
-            )
-        except Refused as refused:
-            facts["refused"] = refused.code
+    errand = Errand(
+        kind="run",
+        args=args,
+        by=run.created_by,
+        role=run.role,
+        alive=run.alive,
+        spread=run.spread,
+        max_duration=args["max_duration"],
+        run_id=run.run_id,
+    )
+    there = [row for row in rows if row.status == "active"]
+    issued = await issue_all(services, change, there, errand, now)
+    outcome = [(row.agent_id, issued.get(row.agent_id, Refused("conflict"))) for row in rows]
+    if outcome:
         await change.connection.execute(
             update(group_run_agent)
-            .where(group_run_agent.c.run_id == run.run_id, group_run_agent.c.agent_id == row.agent_id)
-            .values(**facts)
+            .where(group_run_agent.c.run_id == run.run_id, group_run_agent.c.agent_id == bindparam("of"))
+            .values(command_id=bindparam("made"), refused=bindparam("why")),
+            [
+                {"of": agent_id, "made": None, "why": found.code}
+                if isinstance(found, Refused)
+                else {"of": agent_id, "made": found, "why": None}
+                for agent_id, found in outcome
+            ],
         )
     await change.connection.execute(
         update(group_run).where(group_run.c.run_id == run.run_id).values(stage=stage)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ots.remote import control_wire as wire
 from ots.server.control.bus import RESCAN, Bus
 from ots.server.control.gateway import Gateway
-from ots.server.control.states import move
+from ots.server.control.states import move_all
 from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command
 
@@ -122,11 +122,9 @@ class Courier:
         if not fresh:
             return
         async with self._bus.changing() as change:
-            for row in fresh:
-                if row.state == "queued" and await move(
-                    change.connection, row.command_id, "delivered", now=now, by="server"
-                ):
-                    change.tell(f"k:{row.command_id}", *([f"r:{row.run_id}"] if row.run_id else []))
+            queued = [row.command_id for row in fresh if row.state == "queued"]
+            for row in await move_all(change.connection, queued, "delivered", now=now, by="server"):
+                change.tell(f"k:{row.command_id}", *([f"r:{row.run_id}"] if row.run_id else []))
         for row in fresh:
             line = self._gateway.line_of(row.agent_id)
             if line is not None and not self._is_out(row):

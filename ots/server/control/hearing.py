@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.remote import control_wire as wire
 from ots.server.control.bus import Bus, Change
 from ots.server.control.gateway import Gateway
 from ots.server.control.issuing import catch_up
-from ots.server.control.states import GUESSED, State, move
+from ots.server.control.states import FINAL, GUESSED, State, may_move
 from ots.server.control.steadily import steadily
-from ots.server.database.control_tables import command
+from ots.server.database.control_tables import command, command_event
 
 if TYPE_CHECKING:
     from ots.server.services import Services
@@ -29,6 +30,7 @@ _PROGRESS_PAUSE = 1.0
 _LINE = 200
 _MOST_ANSWER = 64 << 10
 
+_GOING_ON: tuple[wire.Settled, ...] = ("recorded", "started")
 _STATES: dict[wire.Settled, State] = {
     "recorded": "accepted",
     "started": "started",
@@ -97,55 +99,14 @@ class Hearing:
 
     async def _keep(self, batch: Sequence[tuple[str, wire.FromAgent]]) -> list[tuple[str, str]]:
         """Returns which commands of which agents have ended for good and may be forgotten by them."""
-        noted: list[tuple[str, str]] = []
         now = self._services.wall()
+        said = [(agent_id, standing) for agent_id, message in batch for standing in _standings(message)]
         async with self._bus.changing() as change:
+            await _settle(change, said, now)
             for agent_id, message in batch:
-                for standing in _standings(message):
-                    if await self._settle(change, agent_id, standing, now):
-                        noted.append((agent_id, standing.command_id))
                 if isinstance(message, wire.Hello) and 0 < message.last_seq < 1 << 53:
                     await catch_up(change.connection, agent_id, message.last_seq)
-        return noted
-
-    async def _settle(self, change: Change, agent_id: str, standing: wire.Standing, now: float) -> bool:
-        """Takes over how a command stands; True where the agent need not say it again."""
-        row = (
-            await change.connection.execute(
-                select(command.c.state, command.c.run_id, command.c.lost_after).where(
-                    command.c.command_id == standing.command_id, command.c.agent_id == agent_id
-                )
-            )
-        ).one_or_none()
-        if row is None:
-            return True
-        after = _STATES[standing.state]
-        final = standing.state not in ("recorded", "started")
-        facts: dict[str, Any] = {"said": standing.state}
-        if after in ("done", "rejected"):
-            facts |= {
-                "verdict": _short(standing.verdict),
-                "report_id": _short(standing.report_id),
-                "answer": _answer(standing.answer),
-                "progress": None,
-            }
-        moved = await move(
-            change.connection,
-            standing.command_id,
-            after,
-            now=now,
-            by=f"agent {agent_id}",
-            reason=_short(standing.reason)
-            or (standing.state if final and standing.state != "finished" else None),
-            **facts,
-        )
-        if not moved and final and row.state in GUESSED:
-            await change.connection.execute(
-                update(command).where(command.c.command_id == standing.command_id).values(said=standing.state)
-            )
-        if moved:
-            change.tell(f"k:{standing.command_id}", *([f"r:{row.run_id}"] if row.run_id else []))
-        return final
+        return [(agent_id, one.command_id) for agent_id, one in said if one.state not in _GOING_ON]
 
     async def _write_progress(self) -> None:
         while True:
@@ -177,6 +138,85 @@ class Hearing:
                 )
                 run_id = done.scalar()
                 change.tell(f"k:{command_id}", *([f"r:{run_id}"] if run_id else []))
+
+
+async def _settle(change: Change, said: Sequence[tuple[str, wire.Standing]], now: float) -> None:
+    """Takes over how commands stand. Their rows are locked first, so that nobody moves them meanwhile."""
+    found = await change.connection.execute(
+        select(command.c.command_id, command.c.agent_id, command.c.state, command.c.run_id)
+        .where(command.c.command_id.in_({standing.command_id for _, standing in said}))
+        .order_by(command.c.command_id)
+        .with_for_update()
+    )
+    rows = {(row.agent_id, row.command_id): row for row in found}
+    states: dict[str, State] = {row.command_id: row.state for row in rows.values()}
+    moved: dict[str, dict[str, Any]] = {}
+    only_said: list[dict[str, Any]] = []
+    events = []
+    for agent_id, standing in said:
+        row = rows.get((agent_id, standing.command_id))
+        if row is None:
+            continue
+        after, going_on = _STATES[standing.state], standing.state in _GOING_ON
+        reason = _short(standing.reason) or (
+            None if going_on or standing.state == "finished" else standing.state
+        )
+        if may_move(states[row.command_id], after):
+            states[row.command_id] = after
+            moved[row.command_id] = moved.get(row.command_id, {}) | {
+                "of": row.command_id,
+                "now_state": after,
+                "now_open": after not in FINAL,
+                "now_reason": reason,
+                "now_said": standing.state,
+                **_outcome(after, standing),
+            }
+            event = {"command_id": row.command_id, "time": now, "state": after, "reason": reason}
+            events.append({**event, "by": f"agent {agent_id}"})
+            change.tell(f"k:{row.command_id}", *([f"r:{row.run_id}"] if row.run_id else []))
+        elif not going_on and states[row.command_id] in GUESSED:
+            only_said.append({"of": row.command_id, "now_said": standing.state})
+    await _write(change.connection, list(moved.values()), only_said, events, now)
+
+
+def _outcome(after: State, standing: wire.Standing) -> dict[str, Any]:
+    """What comes with the end of a command."""
+    if after not in ("done", "rejected"):
+        return {}
+    return {
+        "now_verdict": _short(standing.verdict),
+        "now_report_id": _short(standing.report_id),
+        "now_answer": _answer(standing.answer),
+    }
+
+
+async def _write(
+    connection: AsyncConnection,
+    moved: Sequence[dict[str, Any]],
+    only_said: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]],
+    now: float,
+) -> None:
+    """Writes rows that are locked: those that go on, those that ended, and what else was said."""
+    of = update(command).where(command.c.command_id == bindparam("of"))
+    states = {
+        "state": bindparam("now_state"),
+        "open": bindparam("now_open"),
+        "reason": bindparam("now_reason"),
+        "said": bindparam("now_said"),
+        "changed": now,
+    }
+    ends: dict[str, Any] = {name: bindparam(f"now_{name}") for name in ("verdict", "report_id", "answer")}
+    ended = [row for row in moved if "now_verdict" in row]
+    going_on = [row for row in moved if "now_verdict" not in row]
+    for statement, rows in (
+        (of.values(**states), going_on),
+        (of.values(**states, **ends, progress=None), ended),
+        (of.values(said=bindparam("now_said")), only_said),
+        (insert(command_event), events),
+    ):
+        if rows:
+            await connection.execute(statement, list(rows))
 
 
 def _standings(message: wire.FromAgent) -> list[wire.Standing]:

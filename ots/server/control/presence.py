@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ots.remote import control_wire as wire
@@ -77,19 +77,31 @@ class Presence:
         seen = [(line.agent_id, wall - (now - line.heard)) for line in heard]
         async with self._services.database.writing() as connection:
             insert: Any = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
-            for line in came.values():
-                row = {"line": line.line_id, "way": line.way, "since": wall, "last_seen": wall}
-                placed = insert(presence).values(agent_id=line.agent_id, **row)
-                await connection.execute(placed.on_conflict_do_update(index_elements=["agent_id"], set_=row))
-            for line in went.values():
-                await connection.execute(delete(presence).where(presence.c.line == line.line_id))
-            for agent_id, moment in seen:
+            if came:
+                placed = insert(presence)
+                columns = ("line", "way", "since", "last_seen")
                 await connection.execute(
-                    update(presence).where(presence.c.agent_id == agent_id).values(last_seen=moment)
+                    placed.on_conflict_do_update(
+                        index_elements=["agent_id"], set_={name: placed.excluded[name] for name in columns}
+                    ),
+                    [
+                        {"agent_id": line.agent_id, "line": line.line_id, "way": line.way}
+                        | {"since": wall, "last_seen": wall}
+                        for line in sorted(came.values(), key=lambda one: one.agent_id)
+                    ],
                 )
-                await connection.execute(
-                    update(agent).where(agent.c.agent_id == agent_id).values(seen=moment)
-                )
+            if went:
+                of = presence.c.line == bindparam("of")
+                await connection.execute(delete(presence).where(of), [{"of": line} for line in sorted(went)])
+            if seen:
+                heard_of = [{"of": agent_id, "moment": moment} for agent_id, moment in sorted(seen)]
+                for table, column in ((presence, "last_seen"), (agent, "seen")):
+                    await connection.execute(
+                        update(table)
+                        .where(table.c.agent_id == bindparam("of"))
+                        .values({column: bindparam("moment")}),
+                        heard_of,
+                    )
         for agent_id, line in came.items():
             if self._came.get(agent_id) is line:
                 del self._came[agent_id]

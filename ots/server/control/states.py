@@ -7,6 +7,7 @@ its own ledger is the truth of what it did: it corrects an end that was only the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from sqlalchemy import insert, update
@@ -74,3 +75,26 @@ async def move(
         insert(command_event).values(command_id=command_id, time=now, state=after, by=by, reason=reason)
     )
     return True
+
+
+async def move_all(
+    connection: AsyncConnection, commands: Sequence[str], after: State, *, now: float, by: str
+) -> Sequence[Any]:
+    """The same for many commands, with nothing else to set; returns `command_id` and `run_id` of those that
+    were moved."""
+    if not commands:
+        return []
+    moved = (
+        await connection.execute(
+            update(command)
+            .where(command.c.command_id.in_(commands), command.c.state.in_(_BEFORE[after]))
+            .values(state=after, open=after not in FINAL, changed=now)
+            .returning(command.c.command_id, command.c.run_id)
+        )
+    ).all()
+    if moved:
+        await connection.execute(
+            insert(command_event),
+            [{"command_id": row.command_id, "time": now, "state": after, "by": by} for row in moved],
+        )
+    return moved
