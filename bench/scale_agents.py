@@ -80,7 +80,6 @@ class Crowd:
                 await self._line(agent_id, port)
                 failures = 0
             except aiohttp.WSServerHandshakeError as refused:
-                failures += 1
                 self.turned_away += 1
                 if refused.headers is not None and "Retry-After" in refused.headers:
                     asked = float(refused.headers["Retry-After"])

@@ -29,6 +29,8 @@ _WEBSOCKET_AGAIN = 3600.0
 """Seconds of polling until a WebSocket is tried again."""
 
 _MOST_UNSAID = 1000
+_TURN = 1.0
+"""Seconds from which on an answer that asks for patience is a turn that was given."""
 _SHAKEN = (401, 403)
 _BUSY = (429, 503)
 
@@ -73,8 +75,11 @@ class Channel:
                 failures = 0
             except Refused as refused:
                 log.info("no line to the server: %s (%s)", refused, refused.code)
-                failures = 0 if time.monotonic() - before > LONGEST else failures + 1
                 asked = refused.retry_after
+                if time.monotonic() - before > LONGEST:
+                    failures = 0
+                elif asked is None or asked < _TURN:
+                    failures += 1  # who is told when to come again has not failed
                 if refused.decision == "stop":
                     asked = max(asked or 0.0, LONGEST)
             self.way = None

@@ -33,7 +33,7 @@ async def channel(request: web.Request) -> web.StreamResponse:
                 "invalid-request", "this is a WebSocket; where none gets through: .../agent/commands"
             )
         services.control.gateway.admission.admit()
-        caller = await agent_of_request(services, request, any_state=False)
+        agent_id = (await agent_of_request(services, request, any_state=False)).agent_id
     except Refused as refused:
         return problem_response(refused, request_id)
     except DatabaseAway:
@@ -42,7 +42,7 @@ async def channel(request: web.Request) -> web.StreamResponse:
         compress=False, max_msg_size=wire.MAX_FRAME, autoping=False, autoclose=True, timeout=5.0
     )
     await socket.prepare(request)
-    line = SocketLine(caller.agent_id, socket, request.transport, services.control.gateway.ping)
+    line = SocketLine(agent_id, socket, request.transport, services.control.gateway.ping)
     try:
         await _converse(services, line, socket)
     finally:
@@ -53,44 +53,49 @@ async def channel(request: web.Request) -> web.StreamResponse:
 
 
 async def _converse(services: Services, line: Line, socket: web.WebSocketResponse) -> None:
-    greeted = False
-    while not line.closed:
-        try:
-            message = await socket.receive(timeout=None if greeted else _FIRST_WORD)
-        except TimeoutError:
-            await line.end(wire.Bye(after=60.0, reason="protocol"))
-            return
-        fair = line.hear()
-        if message.type is WSMsgType.PONG:
-            continue
-        if message.type is WSMsgType.PING and fair:
-            await socket.pong(message.data)
-            continue
-        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-            return
-        said = _read(message.data) if message.type is WSMsgType.TEXT and fair else None
-        if (
-            said is None
-            or greeted == isinstance(said, wire.Hello)
-            or not services.control.hearing.take(line.agent_id, said)
-        ):
-            await line.end(wire.Bye(after=60.0, reason="protocol"))
-            return
-        if not greeted:
-            greeted = True
-            await _take_in(services, line)
+    greeted: bool | None = False
+    while not line.closed and greeted is not None:
+        greeted = await _hear_one(services, line, socket, greeted=greeted)
+
+
+async def _hear_one(
+    services: Services, line: Line, socket: web.WebSocketResponse, *, greeted: bool
+) -> bool | None:
+    """Waits for one frame and does what it asks; returns whether the agent has greeted, None at the end.
+
+    A function of its own, so that a quiet line holds nothing of the frame before.
+    """
+    try:
+        message = await socket.receive(timeout=None if greeted else _FIRST_WORD)
+    except TimeoutError:
+        await line.end(wire.Bye(after=60.0, reason="protocol"))
+        return None
+    fair = line.hear()
+    if message.type is WSMsgType.PONG:
+        return greeted
+    if message.type is WSMsgType.PING and fair:
+        await socket.pong(message.data)
+        return greeted
+    if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+        return None
+    said = _read(message.data) if message.type is WSMsgType.TEXT and fair else None
+    if (
+        said is None
+        or greeted == isinstance(said, wire.Hello)
+        or not services.control.hearing.take(line.agent_id, said)
+    ):
+        await line.end(wire.Bye(after=60.0, reason="protocol"))
+        return None
+    if not greeted:
+        await _take_in(services, line)
+    return True
 
 
 async def _take_in(services: Services, line: Line) -> None:
-    """Puts the line into use, here and in the other processes."""
+    """Puts the line into use; the other processes hear of it with those that came at the same time."""
     control = services.control
     await control.gateway.open(line)
     control.presence.came(line)
-    try:
-        async with control.bus.changing() as change:
-            change.tell(f"l:{line.agent_id}:{line.line_id}")
-    except DatabaseAway:
-        control.courier.look_everywhere()
     control.courier.look_after(line.agent_id)
 
 

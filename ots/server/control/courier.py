@@ -128,10 +128,10 @@ class Courier:
         for row in fresh:
             line = self._gateway.line_of(row.agent_id)
             if line is not None and not self._is_out(row):
-                line.sent.add(row.command_id)
-                if not await line.send(wire.Deliver(command=row.text)):
+                line.note_sent(row.command_id)
+                if not await line.send(wire.Deliver(command=row.text)) and line.sent is not None:
                     line.sent.discard(row.command_id)
 
     def _is_out(self, row: Any) -> bool:
         line = self._gateway.line_of(row.agent_id)
-        return line is None or row.command_id in line.sent
+        return line is None or line.has_sent(row.command_id)

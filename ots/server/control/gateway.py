@@ -23,25 +23,36 @@ log = logging.getLogger("ots.server")
 _TICK = 1.0
 _RETURN = 30.0
 _REPLACED = 60.0
+_SOONEST, _LATEST = 5.0, 300.0
+"""Seconds within which whoever is turned away is to come again."""
 
 
 class Admission:
-    """How many agents may come onto a line each second: fewer at first, since after a start all want to."""
+    """How many agents may come onto a line each second: fewer at first, since after a start all want to.
+
+    Who is turned away hears of a moment of its own, one behind the other at the rate of the admission.
+    """
 
     def __init__(self, rate: float = 50.0, first_rate: float = 10.0, ramp: float = 30.0) -> None:
         self._rate, self._first, self._ramp = rate, first_rate, ramp
         self._begun = self._then = time.monotonic()
         self._left = first_rate
+        self._promised = 0.0
 
     def admit(self) -> None:
         """Takes one in. Raises Refused `overloaded` before anything was spent on it."""
         now = time.monotonic()
-        rate = self._rate if now - self._begun >= self._ramp else self._first
+        rate = self._rate_at(now)
         self._left = min(rate, self._left + (now - self._then) * rate)
         self._then = now
         if self._left < 1:
-            raise Refused("overloaded", retry_after=5.0)
+            moment = max(self._promised, now + _SOONEST)
+            self._promised = min(moment + 1 / self._rate_at(moment), now + _LATEST)
+            raise Refused("overloaded", retry_after=moment - now)
         self._left -= 1
+
+    def _rate_at(self, moment: float) -> float:
+        return self._rate if moment - self._begun >= self._ramp else self._first
 
 
 class Gateway:

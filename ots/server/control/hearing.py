@@ -102,7 +102,8 @@ class Hearing:
         now = self._services.wall()
         said = [(agent_id, standing) for agent_id, message in batch for standing in _standings(message)]
         async with self._bus.changing() as change:
-            await _settle(change, said, now)
+            for start in range(0, len(said), _AT_ONCE):
+                await _settle(change, said[start : start + _AT_ONCE], now)
             for agent_id, message in batch:
                 if isinstance(message, wire.Hello) and 0 < message.last_seq < 1 << 53:
                     await catch_up(change.connection, agent_id, message.last_seq)

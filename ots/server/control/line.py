@@ -25,15 +25,23 @@ Way = Literal["websocket", "poll"]
 class Line:
     """What both kinds have in common. `sent` are the commands that went out on this line."""
 
+    __slots__ = ("_left", "agent_id", "closed", "heard", "line_id", "opened", "sent")
     way: Way
 
     def __init__(self, agent_id: str) -> None:
         self.agent_id = agent_id
         self.line_id = uuid.uuid4().hex[:12]
-        self.sent: set[str] = set()
+        self.sent: set[str] | None = None
         self.closed = False
         self.heard = self.opened = time.monotonic()
         self._left = (_BURST, self.heard)
+
+    def has_sent(self, command_id: str) -> bool:
+        return self.sent is not None and command_id in self.sent
+
+    def note_sent(self, command_id: str) -> None:
+        self.sent = self.sent or set()
+        self.sent.add(command_id)
 
     def hear(self) -> bool:
         """A message came; False if too many do."""
@@ -59,6 +67,7 @@ class Line:
 class SocketLine(Line):
     """A WebSocket. Pings come from this side; whatever the agent sends, a pong too, shows that it lives."""
 
+    __slots__ = ("_next_ping", "_ping", "_socket", "_transport")
     way: Way = "websocket"
 
     def __init__(
@@ -105,6 +114,7 @@ class SocketLine(Line):
 class PollLine(Line):
     """Polls of one agent: messages wait until it asks. It is dead when it has not asked for a while."""
 
+    __slots__ = ("_news", "_waiting")
     way: Way = "poll"
 
     def __init__(self, agent_id: str) -> None:

@@ -75,7 +75,9 @@ class Presence:
         wall, now = self._services.wall(), time.monotonic()
         came, went = dict(self._came), dict(self._went)
         seen = [(line.agent_id, wall - (now - line.heard)) for line in heard]
-        async with self._services.database.writing() as connection:
+        async with self._services.control.bus.changing() as change:
+            connection = change.connection
+            change.tell(*(f"l:{line.agent_id}:{line.line_id}" for line in came.values()))
             insert: Any = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
             if came:
                 placed = insert(presence)

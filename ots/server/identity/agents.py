@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ots.server.services import Services
 
 _FRESH = 1.0
-_KEPT = 20_000
 _STATES = {
     "pending": "agent-pending",
     "suspended": "agent-suspended",
@@ -62,12 +61,16 @@ class KnownAgents:
             if self._asked_by_this_task(agent_id):
                 self._known[agent_id] = (now, caller)
                 self._known.move_to_end(agent_id)
-                if len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
+                self._let_go(now)
             return caller
         finally:
             if self._asked_by_this_task(agent_id):
                 del self._asking[agent_id]
+
+    def _let_go(self, now: float) -> None:
+        """Of those that are not fresh any more: thousands call once and stay on their line."""
+        while len(self._known) > 1 and next(iter(self._known.values()))[0] < now - _FRESH:
+            self._known.popitem(last=False)
 
     def _asked_by_this_task(self, agent_id: str) -> bool:
         """Not so once the agent was forgotten meanwhile: what is read may be what was before."""
