@@ -29,6 +29,7 @@ from ots.agent.plans import Planned, assigned_plans, budgets, local_plans
 from ots.agent.presence import Presence, read_state
 from ots.agent.remote_control import RemoteControl
 from ots.agent.runs import Ended, Event, Progress, Runs
+from ots.agent.understanding import Refused, understand, wants_its_link
 from ots.clock import rfc3339
 from ots.config import Settings
 from ots.netio.attachment.routing import default_way
@@ -106,7 +107,7 @@ class Agent:
 
     async def _live(self) -> None:
         found = self._ledger.close_interrupted()
-        self._runs = Runs(self._folder, self._ledger)
+        self._runs = Runs(self._folder, self._ledger, wants_link=self._wanted_link)
         self._runs.listen(self._heard)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -342,6 +343,16 @@ class Agent:
 
     def _jobs(self) -> list[Job]:
         return [planned.job for planned in self._plans.values()]
+
+    def _wanted_link(self, order: Order) -> str | None:
+        """The link, if what a server commands wants it for itself: then it and a schedule never share it."""
+        if order.origin != "command":
+            return None
+        try:
+            plan = understand(order)
+        except Refused:
+            return None  # its child says why
+        return self._link() if wants_its_link(plan) else None
 
     def _link(self) -> str:
         return link_of(self._settings)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ots import units
 from ots.agent.order import CaseReference, Order, Origin
-from ots.agent.understanding import Refused, understand
+from ots.agent.understanding import Refused, understand, wants_its_link
 from ots.config import Settings, SettingsError
 from ots.config.layers import parse
 from ots.config.place import SYSTEM_SETTINGS, user_settings
@@ -192,7 +192,7 @@ def _planned(name: str, link: str, draft: Planned, written: Mapping[str, Any], f
         name,
         schedule or _NEVER,
         link,
-        exclusive=any(step.kind.exclusive == "link" for step in plan.case.steps),
+        exclusive=wants_its_link(plan),
         seconds=estimate.duration,
         bytes=None if unbounded else (estimate.received or 0) + (estimate.sent or 0),
         refusal=fault or _licence(plan),

@@ -105,7 +105,15 @@ class _Running:
 class Runs:
     """The queue and the children. Everything here happens in one event loop; `close` ends what runs."""
 
-    def __init__(self, folder: Path, ledger: Log, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Log,
+        wall: Callable[[], float] = time.time,
+        wants_link: Callable[[Order], str | None] = lambda order: None,
+    ) -> None:
+        """`wants_link` says of an order that came without one what link it wants for itself; called aside."""
+        self._wants_link = wants_link
         self._folder = folder
         self._ledger = ledger
         self._wall = wall
@@ -136,6 +144,8 @@ class Runs:
         held = hold.held(self._folder)
         if held is not None:
             return Admission("refused", str(held))
+        if link is None:
+            link = await asyncio.to_thread(self._wants_link, order)
         if len(self._waiting) >= MOST_WAITING:
             return Admission("refused", "busy")
         self._waiting.append(_Waiting(order, link))

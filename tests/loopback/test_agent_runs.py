@@ -171,6 +171,19 @@ async def test_two_that_want_one_link_follow_each_other(place: Path, ledger: Led
     assert edges == [Started, Ended, Started, Ended]
 
 
+async def test_an_order_without_a_link_is_asked_what_it_wants(place: Path, ledger: Ledger) -> None:
+    runs, heard = Runs(place, ledger, wants_link=lambda order: "lo"), Heard()
+    runs.listen(heard.append)
+    scheduled, commanded = order(place, 5), order(place, 5, origin="command")
+    await submit(runs, ledger, scheduled, link="lo")
+    await submit(runs, ledger, commanded)
+    for each in (scheduled, commanded):
+        await heard.end_of(each)
+    await runs.close(5)
+    edges = [type(each) for each in heard if not isinstance(each, Progress)]
+    assert edges == [Started, Ended, Started, Ended]
+
+
 async def test_what_can_not_run_says_why(place: Path, ledger: Ledger) -> None:
     runs, heard = Runs(place, ledger), Heard()
     runs.listen(heard.append)
