@@ -22,8 +22,10 @@ SYSTEMD = Path("/usr/lib/systemd/systemd")
 BEGIN = """set -e
 mount --make-rprivate /
 for place in /run /var/lib /etc/systemd/system /etc/ots; do mkdir -p $place; mount -t tmpfs none $place; done
-mkdir -p /run/systemd/system /run/python /etc/ots/schedules /etc/ots/cases
+mkdir -p /run/systemd/system /run/python /run/code /run/site /etc/ots/schedules /etc/ots/cases
 mount --bind {python} /run/python
+mount --bind {code} /run/code
+mount --bind {site} /run/site
 cp {folder}/*.service {folder}/only.target /run/systemd/system/
 cp {folder}/home.yaml /etc/ots/schedules/
 cp {folder}/quiet.yaml /etc/ots/cases/
@@ -75,7 +77,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         pytest.skip("needs root and systemd")
     python = Path(sys.base_prefix)
     text = unit.text(ots=f"/run/python/bin/{Path(sys.executable).resolve().name} -m ots")
-    paths = f"{ROOT}:{sysconfig.get_path('purelib')}"
+    # The service sees neither /tmp nor anybody's home, where this checkout may lie.
+    paths = "/run/code:/run/site"
     text = text.replace(
         "[Service]",
         f"[Service]\nEnvironment=LD_LIBRARY_PATH=/run/python/lib PYTHONPATH={paths}",
@@ -84,7 +87,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     (tmp_path / "only.target").write_text(TARGET)
     (tmp_path / "home.yaml").write_text(SCHEDULE)
     (tmp_path / "quiet.yaml").write_text(CASE)
-    begin = BEGIN.format(python=python, folder=tmp_path, systemd=SYSTEMD)
+    places = {"python": python, "code": ROOT, "site": sysconfig.get_path("purelib")}
+    begin = BEGIN.format(folder=tmp_path, systemd=SYSTEMD, **places)
     ways = [
         "--pid",
         "--mount",

@@ -154,7 +154,11 @@ async def test_where_no_websocket_gets_through_the_agent_polls(tmp_path: Path) -
             try:
                 paths = [await give(admin, agent, run={"case": "ping"}) for _ in range(3)]
                 done = [await settled(admin, path) for path in paths]
-                assert await online(admin, agent)
+
+                async def there() -> bool:  # who came is written every half second
+                    return await online(admin, agent)
+
+                await until(there)
             finally:
                 agent.stop()
     assert [each["state"] for each in done] == ["done"] * 3
