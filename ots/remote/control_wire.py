@@ -11,7 +11,7 @@ durations seconds. Unknown fields are ignored by both sides, unknown messages to
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -31,6 +31,9 @@ MOST_ALIVE = 86_400.0
 """Seconds from its making to its end, at most, for any command."""
 
 Kind = Literal["run", "stop", "status", "sync", "hold", "release", "diagnose", "ping"]
+CommandId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+"""What anybody says of a command names it so; with anything else the message is none."""
+
 Settled = Literal[
     "recorded", "started", "finished", "interrupted", "expired", "refused", "missed", "tombstoned"
 ]
@@ -74,7 +77,7 @@ class StopArgs(msgspec.Struct, kw_only=True, frozen=True):
 class Standing(msgspec.Struct, kw_only=True, frozen=True):
     """How one command stands at the agent; told until the server has noted its end."""
 
-    command_id: str
+    command_id: CommandId
     state: Settled
     reason: str | None = None
     report_id: str | None = None
@@ -95,7 +98,7 @@ class Hello(msgspec.Struct, kw_only=True, frozen=True, tag_field="is", tag="hell
 class Ack(msgspec.Struct, kw_only=True, frozen=True, tag_field="is", tag="ack"):
     """The answer to a command, after it was written down; `duplicate` with the state it is in already."""
 
-    command_id: str
+    command_id: CommandId
     answer: Literal["accepted", "rejected", "duplicate"]
     state: Settled | None = None
     reason: str | None = None
@@ -105,7 +108,7 @@ class Ack(msgspec.Struct, kw_only=True, frozen=True, tag_field="is", tag="ack"):
 class Progress(msgspec.Struct, kw_only=True, frozen=True, tag_field="is", tag="progress"):
     """How far a run is; may be lost. `fraction` is 0 to 1, null where nobody can tell."""
 
-    command_id: str
+    command_id: CommandId
     started: bool = False
     step: str | None = None
     fraction: float | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.cloud_kit import CloudServer, Visitor, administrator
+from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator
 from tests.control_kit import ObedientAgent, enrolled, obedient, settled, until
 
 pytestmark = pytest.mark.slow
@@ -48,6 +50,22 @@ async def test_a_run_goes_to_the_agent_and_its_report_comes_back(
     status, found = await admin.get(f"/api/v1/reports?agent_id={agent.agent_id}")
     assert [item["report_id"] for item in found["items"]] == [done["report_id"]]
     assert agent.ran() == [made["command_id"]]
+
+
+async def test_what_names_no_command_ends_the_line_and_holds_up_nobody(
+    admin: Visitor, agent: ObedientAgent, cloud: CloudServer
+) -> None:
+    """PostgreSQL keeps no NUL: one agent that says one must not hold up what all others say."""
+    rogue = HandAgent(cloud.url)
+    async with aiohttp.ClientSession() as session:
+        assert (await rogue.enrol(session, cloud.open_token()))[0] == 201
+        hello = {"is": "hello", "version": "1", "boot_id": "b", "time": "2026-03-01T08:00:00Z"}
+        said = {"is": "ack", "command_id": "\x00", "answer": "accepted"}
+        body = json.dumps({"messages": [hello, said]}).encode()
+        status, problem = await rogue.send(session, "POST", "/api/v1/agent/commands", body)
+        assert (status, problem["code"]) == (422, "invalid-body")
+    made = await give(admin, agent, kind="ping")
+    assert (await settled(admin, f"/api/v1/commands/{made['command_id']}"))["state"] == "done"
 
 
 async def test_a_stop_ends_a_run_with_a_partial_report(admin: Visitor, agent: ObedientAgent) -> None:

@@ -19,6 +19,7 @@ from ots.server.control.issuing import catch_up
 from ots.server.control.states import FINAL, GUESSED, State, may_move
 from ots.server.control.steadily import steadily
 from ots.server.database.control_tables import command, command_event
+from ots.server.database.database import DatabaseAway, DatabaseFull
 
 if TYPE_CHECKING:
     from ots.server.services import Services
@@ -53,6 +54,8 @@ class Hearing:
         self._gateway = gateway
         self._waiting: list[tuple[str, wire.FromAgent]] = []
         self._progress: dict[str, tuple[str, wire.Progress]] = {}
+        self._singly = 0
+        """So many of those that wait are kept one by one, since together they could not be."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._progress_task: asyncio.Task[None] | None = None
@@ -89,13 +92,27 @@ class Hearing:
 
     async def _keep_some(self) -> None:
         """Keeps a batch, takes it off the list, and confirms."""
-        batch = self._waiting[:_AT_ONCE]
-        noted = await self._keep(batch)
-        del self._waiting[: len(batch)]
+        batch = self._waiting[: 1 if self._singly else _AT_ONCE]
+        try:
+            noted = await self._keep(batch)
+        except (DatabaseAway, DatabaseFull):
+            raise
+        except Exception:
+            # One of them can't be kept, and must not hold up the others for ever.
+            if len(batch) > 1:
+                self._singly = len(batch)
+            else:
+                self._done_with(batch)
+            raise
+        self._done_with(batch)
         for agent_id, command_id in noted:
             line = self._gateway.line_of(agent_id)
             if line is not None:
                 await line.send(wire.Noted(command_id=command_id))
+
+    def _done_with(self, batch: Sequence[tuple[str, wire.FromAgent]]) -> None:
+        del self._waiting[: len(batch)]
+        self._singly = max(0, self._singly - len(batch))
 
     async def _keep(self, batch: Sequence[tuple[str, wire.FromAgent]]) -> list[tuple[str, str]]:
         """Returns which commands of which agents have ended for good and may be forgotten by them."""
