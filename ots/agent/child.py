@@ -21,6 +21,9 @@ log = logging.getLogger("ots.agent")
 GRACE = 20.0
 """Seconds that a run has to end after it was told to; then its process is killed."""
 
+ADMITTING = 60.0
+"""Seconds that a run has at most until it is admitted: hosts may be asked whether they agree to a load."""
+
 _MOST_LINE = 1 << 16
 
 Progressed = Callable[[str | None, float | None, str], None]
@@ -49,6 +52,8 @@ class Child:
         self._report_id: str | None = None
         self._finished: Finished | None = None
         self._overdue: str | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._longest = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -64,7 +69,8 @@ class Child:
         self._send(signal.SIGKILL)
 
     async def run(self, longest: float, progressed: Progressed) -> Finished:
-        """Starts it and waits for its end, for `longest` seconds. Raises OSError if it can't be started."""
+        """Starts it and waits for its end, for `longest` seconds from when it may begin. Raises OSError if it
+        can't be started."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -75,7 +81,8 @@ class Child:
             limit=_MOST_LINE,
             process_group=0,
         )
-        watching = asyncio.create_task(self._watch(longest), name="run's time limit")
+        self._longest = longest
+        watching = asyncio.create_task(self._watch(), name="run's time limit")
         try:
             if self._told.is_set():
                 self._send(signal.SIGINT)
@@ -125,6 +132,8 @@ class Child:
         kind = event["event"]
         if kind == "started":
             self._report_id = event["report_id"]
+        elif kind == "admitted":
+            self._count_from(float(event["delay"]))
         elif kind == "progress":
             progressed(event["step"], event["fraction"], event["text"])
         elif kind == "ended":
@@ -137,13 +146,18 @@ class Child:
                 tuple(event.get("links", ())),
             )
 
-    async def _watch(self, longest: float) -> None:
+    def _count_from(self, delay: float) -> None:
+        """Its time begins when it may measure, `delay` seconds from now."""
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time() + delay + self._longest)
+
+    async def _watch(self) -> None:
         """Ends what takes too long, and kills what does not end when it is told to."""
         try:
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(ADMITTING + self._longest) as self._limit:
                 await self._told.wait()
         except TimeoutError:
-            self._overdue = f"it took longer than {longest:g} s"
+            self._overdue = f"it took longer than {self._longest:g} s"
             self._send(signal.SIGINT)
         await asyncio.sleep(self._grace)
         self._overdue = f"{self._overdue or 'it was stopped'}, and did not end in {self._grace:g} s"

@@ -83,6 +83,7 @@ def run(order: Order, say: Say) -> None:
         stated = settings()
         with Store.open(stated.data_dir) as store:
             admission = admit(plan, order.issuer, stated, order_id=order.order_id, server=_server())
+            say({"event": "admitted", "delay": admission.decision.start_delay})
             result = execute(admission.plan, _options(order), stated, store, Teller(say), admission)
     except (Refused, SettingsError) as error:
         _ended(say, "refused", reason=str(error))

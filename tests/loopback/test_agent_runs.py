@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -169,6 +170,27 @@ async def test_two_that_want_one_link_follow_each_other(place: Path, ledger: Led
     await runs.close(5)
     edges = [type(each) for each in heard if not isinstance(each, Progress)]
     assert edges == [Started, Ended, Started, Ended]
+
+
+WORK = """#!/bin/sh
+echo '{"event": "admitted", "delay": DELAY}'
+sleep LASTS & wait $!
+echo '{"event": "ended", "state": "finished"}'
+"""
+
+
+@pytest.mark.parametrize(("delay", "lasts", "state"), [(2.0, 1.0, "finished"), (0.0, 30.0, "interrupted")])
+async def test_the_longest_duration_counts_from_when_it_may_begin(
+    place: Path, monkeypatch: pytest.MonkeyPatch, delay: float, lasts: float, state: str
+) -> None:
+    """Before it asks strangers a run waits for a while, which is none of its time."""
+    work = place / "work"
+    work.write_text(WORK.replace("DELAY", str(delay)).replace("LASTS", str(lasts)))
+    work.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(work))
+    found = await Child(order(place), grace=5.0).run(0.5, lambda step, fraction, text: None)
+    assert found.state == state
+    assert (found.reason or "").startswith("it took longer than 0.5 s") == (state == "interrupted")
 
 
 async def test_an_order_without_a_link_is_asked_what_it_wants(place: Path, ledger: Ledger) -> None:
