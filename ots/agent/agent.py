@@ -99,13 +99,15 @@ class Agent:
         try:
             self._ledger = Ledger.of(self._folder)
             try:
-                await self._live()
+                while not self._stopping.is_set():
+                    await self._live()
             finally:
                 self._ledger.close()
         finally:
             self._presence.leave()
 
     async def _live(self) -> None:
+        """Until it is stopped, or belongs to another server than when this began, or to one at all."""
         found = self._ledger.close_interrupted()
         self._runs = Runs(self._folder, self._ledger, wants_link=self._wanted_link)
         self._runs.listen(self._heard)
@@ -118,9 +120,14 @@ class Agent:
         if self._notifier.interval is not None:
             tasks.append(asyncio.create_task(self._sign_of_life(self._notifier.interval), name="watchdog"))
         membership = self._membership()
+        self._place = _place_of(membership)
         if membership is not None:
             control = self._remote(membership)
-            orders = [order for order in found.waiting if order.origin == "command"]
+            orders = [
+                order
+                for order in found.waiting
+                if order.origin == "command" and order.issuer.server_id == membership.server_id
+            ]
             tasks.append(asyncio.create_task(control.run(orders), name="control"))
             tasks += self._follow(control, membership)
         try:
@@ -134,7 +141,8 @@ class Agent:
             log.info("The agent runs: %d schedules", len(self._plans))
             await self._keep_time()
         finally:
-            self._notifier.stopping()
+            if self._stopping.is_set():
+                self._notifier.stopping()
             await self._runs.close(_END_WITHIN)
             for task in tasks:
                 task.cancel()
@@ -145,7 +153,7 @@ class Agent:
     async def _keep_time(self) -> None:
         """Decides each moment when it comes."""
         why: Absence = "stopped"
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._has_moved():
             self._wake.clear()
             now = Clocks.read()
             await self._decide(now.wall, why)
@@ -155,6 +163,10 @@ class Agent:
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
             why = absence(now, Clocks.read())
+
+    def _has_moved(self) -> bool:
+        """Whether its place on a server is another one by now; a run that goes on is waited for."""
+        return not self._runs.running and _place_of(self._membership()) != self._place
 
     async def _decide(self, now: float, why: Absence) -> None:
         await asyncio.to_thread(self._look_up_plans)
@@ -392,6 +404,13 @@ class Agent:
         self._side.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("The agent could not do something", exc_info=task.exception())
+
+
+def _place_of(membership: Membership | None) -> tuple[str, ...] | None:
+    """What tells one place on a server from another."""
+    if membership is None:
+        return None
+    return membership.url, membership.server_id, membership.agent_id, membership.ca or ""
 
 
 def link_of(settings: Settings) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ots.agent.presence import read_status
 from tests.cloud_kit import ROOT, CloudServer, Visitor, administrator, cloud_server
 from tests.control_kit import ObedientAgent, enrolled, until
 from tests.peers.process import end
@@ -24,16 +27,12 @@ def server(tmp_path: Path) -> Iterator[CloudServer]:
         yield running
 
 
-@pytest.fixture
-def agent(server: CloudServer, tmp_path: Path) -> Iterator[ObedientAgent]:
-    """`ots agent run` on an enrolled machine."""
-    made = enrolled(server, tmp_path / "agent")
-    home = {
-        "HOME": str(tmp_path),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "OTS_DATA_DIR": str(made.folder),
-    }
-    with (made.folder / "agent.log").open("ab") as log:
+@contextlib.contextmanager
+def resident(folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`ots agent run`, which is to end in order."""
+    folder.mkdir(exist_ok=True)
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "OTS_DATA_DIR": str(folder)}
+    with (folder / "agent.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ots", "agent", "run"],
             cwd=ROOT,
@@ -44,10 +43,43 @@ def agent(server: CloudServer, tmp_path: Path) -> Iterator[ObedientAgent]:
             start_new_session=True,
         )
     try:
-        yield made
+        yield process
     finally:
         end(process, grace=30)
-        assert process.returncode == 0, (made.folder / "agent.log").read_text()
+        assert process.returncode == 0, (folder / "agent.log").read_text()
+
+
+@pytest.fixture
+def agent(server: CloudServer, tmp_path: Path) -> Iterator[ObedientAgent]:
+    """`ots agent run` on an enrolled machine."""
+    made = enrolled(server, tmp_path / "agent")
+    with resident(made.folder, tmp_path):
+        yield made
+
+
+async def test_a_place_on_a_server_is_taken_and_given_up_while_it_runs(
+    server: CloudServer, tmp_path: Path
+) -> None:
+    """Nobody has to start the agent again. SIGHUP has it look at once, without it looks within 20 s."""
+    folder = tmp_path / "agent"
+    with resident(folder, tmp_path) as process:
+
+        async def runs() -> bool:
+            return read_status(folder) is not None
+
+        await until(runs)
+        made = enrolled(server, folder)
+        process.send_signal(signal.SIGHUP)
+        async with administrator(server) as admin:
+            await until(lambda: _online(admin, made.agent_id))
+            made.ots("agent", "leave", "--yes")
+            process.send_signal(signal.SIGHUP)
+
+            async def gone() -> bool:
+                return not await _online(admin, made.agent_id)
+
+            await until(gone)
+        assert process.poll() is None
 
 
 async def test_an_assignment_is_followed_and_its_outcome_is_on_the_server(
