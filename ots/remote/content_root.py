@@ -31,7 +31,7 @@ async def pin_root(folder: Path, membership: Membership, client: Client, *, anew
         root = read_root(answer.read(wire.ContentRoot).root.encode())
         pin(folder, root, Source(url=url, ca=membership.ca))
     except Refused as refusal:
-        if refusal.status != 404:  # noqa: PLR2004
+        if refusal.status != 404:
             log.warning("the root of the server's content was not fetched: %s", refusal)
     except (SyncFailed, OSError) as trouble:
         log.warning("the root of the server's content was not pinned: %s", trouble)

@@ -108,7 +108,7 @@ class Fetcher(FetcherInterface):
         )
         self._answer = response
         self._note_clock(response)
-        if response.status >= _FIRST_REFUSAL or (response.status >= 300 and not known):  # noqa: PLR2004
+        if response.status >= _FIRST_REFUSAL or (response.status >= 300 and not known):
             response.close()
             raise DownloadHTTPError(f"{url}: the answer was {response.status}", response.status)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -44,7 +44,7 @@ class Keys:
     receipt: Ed25519PrivateKey
     licence: Ed25519PrivateKey
     command: Ed25519PrivateKey
-    ring: Ring = Ring()  # noqa: RUF009 (frozen)
+    ring: Ring = Ring()
 
     @classmethod
     def of(cls, folder: Path) -> Keys:
@@ -86,7 +86,7 @@ class Services:
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
     content: KeptContent | None = None
-    scraping: Scraping = Scraping()  # noqa: RUF009 (frozen)
+    scraping: Scraping = Scraping()
     control: Control = field(init=False)
 
     def __post_init__(self) -> None:

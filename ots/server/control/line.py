@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import random
@@ -22,7 +23,7 @@ _BURST, _RATE = 200.0, 20.0
 Way = Literal["websocket", "poll"]
 
 
-class Line:
+class Line(abc.ABC):
     """What both kinds have in common. `sent` are the commands that went out on this line."""
 
     __slots__ = ("_left", "agent_id", "closed", "heard", "line_id", "opened", "sent")
@@ -51,17 +52,17 @@ class Line:
         self._left = (max(0.0, left - 1), now)
         return left >= 1
 
+    @abc.abstractmethod
     async def send(self, message: wire.FromServer) -> bool:
         """Whether it went out as far as this side can tell."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def end(self, bye: wire.Bye) -> None:
         """Says goodbye and closes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def keep_alive(self, now: float) -> None:
         """Called every second: pings when it is time, closes what is dead."""
-        raise NotImplementedError
 
 
 class SocketLine(Line):
