@@ -103,6 +103,35 @@ async def test_a_postgresql_that_lets_nobody_in(
     await opened.close()
 
 
+_SHUTTING_DOWN = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is shutting down\0\0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"E" + (len(_SHUTTING_DOWN) + 4).to_bytes(4, "big") + _SHUTTING_DOWN, "shutting down"),
+        (b"", "in the middle of operation"),
+    ],
+)
+async def test_a_postgresql_that_goes_while_somebody_connects(answer: bytes, said: str) -> None:
+    """It lets the connection begin (no TLS, please), and then it ends."""
+
+    async def go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        writer.write(b"N")
+        await reader.read(4096)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(go, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        opened = open_database(f"postgresql://ots:x@127.0.0.1:{port}/ots")
+        with pytest.raises(DatabaseAway, match=said):
+            await opened.answers()
+        await opened.close()
+
+
 async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "server.sqlite3"
     path.write_bytes(b"this is no database at all, by no means" * 100)

@@ -26,8 +26,10 @@ _ORDER = 0x07_5058
 _POOL = 10
 _FULL = ("disk is full", "no space left", "disk i/o error", "53100")
 _DAMAGED = ("malformed", "not a database")
-_LOCKED_OUT = ("28000", "28P01", "3D000", "53300")
-"""SQLSTATEs of PostgreSQL: no such user, another password, no such database, too many connections."""
+_AWAY = ("08", "57P", "28000", "28P01", "3D000", "53300")
+"""How the SQLSTATEs of PostgreSQL begin that say it can't be had: no connection, shutting down or not up yet,
+no such user, another password, no such database, too many connections. A driver that is told so while it
+connects counts the connection as never made, so it is not only the invalidated ones that are gone."""
 _CROSSED = ("40p01", "40001")
 """PostgreSQL's states for a transaction that it undid because another one was in its way."""
 
@@ -212,9 +214,9 @@ def explained() -> Any:
     except (OperationalError, InterfaceError) as error:
         raise _meaning(error) from error
     except DBAPIError as error:
-        locked_out = getattr(error.orig, "sqlstate", None) in _LOCKED_OUT
+        away = str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
         known = (*_FULL, *_DAMAGED, *_CROSSED)
-        if error.connection_invalidated or locked_out or _says(error, known):
+        if error.connection_invalidated or away or _says(error, known):
             raise _meaning(error) from error
         raise
     except SQLAlchemyError as error:
