@@ -5,7 +5,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help demo test check lint types layers fresh peers bench lab docs clean python
+.PHONY: help demo test test-server check lint types layers fresh peers bench lab docs clean python
 
 # The first of these that is new enough; `make PYTHON=/path/to/python …` overrules it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -22,7 +22,7 @@ DEV := $(VENV)/ots-dev.stamp
 ENVIRONMENT := setup.cfg pyproject.toml Makefile
 
 help: ## Says what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(CORE) ## Measures against test peers on this machine, and shows the report here and on a cloud server
 	@$(BIN)/ots demo
@@ -30,6 +30,12 @@ demo: $(CORE) ## Measures against test peers on this machine, and shows the repo
 test: $(DEV) check ## Checks, installs foreign programs where it may, and runs all tests
 	@$(BIN)/python -m tests.peers.install --auto
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-server: $(DEV) ## Runs the cloud server's tests on SQLite, on PostgreSQL, and with two processes on PostgreSQL
+	@failed=; for database in sqlite postgresql postgresql-2; do \
+		echo "OTS_TEST_DATABASE=$$database"; OTS_TEST_DATABASE=$$database $(BIN)/python -m pytest -m server \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder || failed="$$failed $$database"; done; \
+		test -z "$$failed" || { echo "failed on$$failed" >&2; exit 1; }
 
 check: lint types layers fresh ## Lint, format, types, layers, freshness of what is generated
 

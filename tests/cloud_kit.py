@@ -36,6 +36,7 @@ from ots.signing.request import signed_headers
 from ots.signing.statement import sign
 from ots.store.document import encode
 from tests.peers.process import end
+from tests.server_database import CHOSEN, chosen, named, processes
 from tests.unit.sample_reports import office
 
 ROOT = Path(__file__).parents[1]
@@ -64,11 +65,16 @@ class CloudServer:
         return self._tokens[name]
 
     async def _make_token(self, wish: TokenWish) -> str:
-        database = open_database(self.database or default_database(self.folder))
+        database = open_database(self.address)
         try:
             return await create_token(database, wish, actor="test", now=time.time())
         finally:
             await database.close()
+
+    @property
+    def address(self) -> str:
+        """The URL of its database."""
+        return self.database or default_database(self.folder)
 
     @property
     def port(self) -> int:
@@ -81,7 +87,7 @@ class CloudServer:
         done = subprocess.run(
             [sys.executable, "cli.py", "server", "token", "create", "--data", str(self.folder), *options],
             cwd=ROOT,
-            env=_environment(self.database),
+            env={**os.environ, **named(self.database)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -94,20 +100,26 @@ class CloudServer:
 @contextlib.contextmanager
 def cloud_server(
     folder: Path,
-    database: str | None = None,
+    database: str | None = CHOSEN,
     *,
     options: Sequence[str] = (),
     port: int = 0,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[CloudServer]:
-    """Runs `ots server run` for as long as the block lasts."""
+    """Runs `ots server run` for as long as the block lasts.
+
+    `database` is an address, None for SQLite in the folder, or CHOSEN: then OTS_TEST_DATABASE says which, and
+    how many processes serve unless `options` do.
+    """
+    if database == CHOSEN:
+        database, options = chosen.database(folder), [*processes(chosen.kind), *options]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "stderr.log").open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "cli.py", "server", "run", "--json"]
             + ["--data", str(folder), "--listen", f"127.0.0.1:{port}", *options],
             cwd=ROOT,
-            env={**_environment(database), **(env or {})},
+            env={**os.environ, **named(database), **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -122,11 +134,6 @@ def cloud_server(
         end(process, grace=15)
         assert process.stdout is not None
         process.stdout.close()
-
-
-def _environment(database: str | None) -> dict[str, str]:
-    named = {} if database is None else {"OTS_SERVER_DATABASE": database}
-    return {**os.environ, **named}
 
 
 def _first_words(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:

@@ -52,9 +52,9 @@ class CommandLine:
             text=True,
         )
 
-    def json(self, *arguments: str, code: int = 0) -> Any:
+    def json(self, *arguments: str, code: int = 0, **more: Any) -> Any:
         """The JSON document that a command prints; asserts its exit code."""
-        done = self.run(*arguments, "--json")
+        done = self.run(*arguments, "--json", **more)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 

@@ -30,6 +30,7 @@ pytest_plugins = (
     "tests.peers.postgres",
     "tests.peers.embedded",
     "tests.peers.cloud",
+    "tests.peers.server_suite",
     "tests.packaging.distribution",
 )
 

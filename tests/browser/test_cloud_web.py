@@ -13,11 +13,12 @@ from ots.server.web.qr import qr_picture
 from tests.browser.chromium import Tab, browser
 from tests.browser.cloud_pages import fill, log_in, make_token
 from tests.cloud_kit import CloudServer, HandAgent
+from tests.peers.cloud import KINDS
 from tests.peers.require import require
 from tests.unit.sample_reports import hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-_ON_SQLITE = pytest.mark.parametrize("own_cloud", ["sqlite"], indirect=True)
+_ON_ONE = pytest.mark.parametrize("own_cloud", KINDS[:1], indirect=True)
 """Of what is the same whatever the database."""
 
 
@@ -154,7 +155,7 @@ async def test_people_are_given_accounts_and_tokens_on_the_pages(tab: Tab, serve
     assert not tab.complaints
 
 
-@_ON_SQLITE
+@_ON_ONE
 async def test_the_picture_of_a_token_is_the_token(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     token = await make_token(tab, server)
@@ -163,7 +164,7 @@ async def test_the_picture_of_a_token_is_the_token(tab: Tab, server: CloudServer
     assert await tab.evaluate("document.querySelector('img.qr').naturalWidth") > 100
 
 
-@_ON_SQLITE
+@_ON_ONE
 async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     agent = HandAgent(server.url)
@@ -189,7 +190,7 @@ async def test_a_report_full_of_script_stays_text(tab: Tab, server: CloudServer)
         assert not tab.complaints, (path, tab.complaints)
 
 
-@_ON_SQLITE
+@_ON_ONE
 async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer) -> None:
     await log_in(tab, server)
     await tab.open(server.url, width=1200)
@@ -211,7 +212,7 @@ async def test_pages_speak_chinese_and_fit_a_phone(tab: Tab, server: CloudServer
         assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
-@_ON_SQLITE
+@_ON_ONE
 async def test_whoever_is_not_logged_in_sees_the_door(tab: Tab, server: CloudServer) -> None:
     for path in (
         "/",

@@ -14,12 +14,13 @@ from aiohttp import web
 from ots.clock import rfc3339
 from ots.server.app import make_app
 from ots.server.database.database import open_database
-from ots.server.first_start import FirstAccount, default_database, prepare
+from ots.server.first_start import FirstAccount, prepare
 from ots.server.identity.people import IDLE, LIFE
 from ots.server.identity.tokens import TokenWish, create_token
 from ots.server.services import Keys, Services, open_services
 from ots.signing.request import WINDOW
 from tests.cloud_kit import ADMIN_PASSWORD, HandAgent, Visitor
+from tests.server_database import address
 
 _YEAR = 365 * 86_400.0
 
@@ -51,7 +52,7 @@ class Clocked:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Clocked]:
-    database = open_database(default_database(tmp_path))
+    database = open_database(address(tmp_path))
     first = await prepare(database, "clocked", time.time())
     assert first is not None
     services = await open_services(database, Keys.of(tmp_path), rate_factor=1000)

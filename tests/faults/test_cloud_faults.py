@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,10 +19,12 @@ import pytest
 from ots.model.report import Report
 from ots.store.document import encode
 from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator, cloud_server
+from tests.peers.cloud import KINDS
 from tests.peers.dovecot import open_folder
 from tests.peers.postgres import Postgres, postgres_server
 from tests.peers.process import running
 from tests.peers.require import cannot
+from tests.server_database import Kind, processes
 
 pytestmark = pytest.mark.slow
 _OFTEN = ["--rates", "1000"]
@@ -137,16 +140,15 @@ def own_postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_killed_worker_costs_nothing_acknowledged(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+    kind: Kind, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Another one takes its place at once, again and again."""
     with contextlib.ExitStack() as stack:
-        database, options = None, _OFTEN
-        if kind == "postgresql":
+        database, options = None, [*_OFTEN, *processes(kind)]
+        if kind != "sqlite":
             database = stack.enter_context(request.getfixturevalue("postgres").database())
-            options = [*_OFTEN, "--processes", "2"]
         cloud = stack.enter_context(cloud_server(tmp_path, database, options=options))
         async with uploading(await enrolled(cloud)) as load:
             for _ in range(3):
@@ -209,12 +211,11 @@ async def test_a_stopped_database_is_told_and_comes_back(tmp_path: Path, own_pos
                 await everything_is_there(load, cloud)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder with room for 6 MB."""
-    place = tmp_path / "small"
+@contextlib.contextmanager
+def small_disk(place: Path, megabytes: int) -> Iterator[Path]:
+    """A folder with room for so much."""
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         cannot("a small file system can't be mounted here")
     try:
@@ -223,12 +224,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-async def test_a_full_disk_is_told_and_ends_without_a_restart(small_disk: Path) -> None:
+@contextlib.contextmanager
+def database_in(disk: Path, postgres: Postgres) -> Iterator[str]:
+    """A database all of whose tables lie in this folder; the log of PostgreSQL lies elsewhere."""
+    place = disk / "tables"
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, "nobody", "nogroup")
+    postgres.sql(f"CREATE TABLESPACE small LOCATION '{place}'")
+    postgres.sql("CREATE DATABASE small TABLESPACE small")
+    try:
+        yield postgres.url("small")
+    finally:
+        postgres.drop("small")
+        postgres.sql("DROP TABLESPACE small")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_full_disk_is_told_and_ends_without_a_restart(
+    kind: Kind, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """507 for what can't be kept, reading goes on, and once there is room reports are kept again."""
-    with cloud_server(small_disk, options=_OFTEN) as cloud:
+    with contextlib.ExitStack() as stack:
+        folder, database = tmp_path / "server", None
+        if kind == "sqlite":
+            disk = folder = stack.enter_context(small_disk(folder, 6))
+        else:
+            place = stack.enter_context(open_folder("small"))
+            disk = stack.enter_context(small_disk(place / "disk", 32))
+            database = stack.enter_context(database_in(disk, request.getfixturevalue("postgres")))
+        options = [*_OFTEN, *processes(kind)]
+        cloud = stack.enter_context(cloud_server(folder, database, options=options))
         async with administrator(cloud) as admin, uploading(await enrolled(cloud)) as load:
             await load.until(20)
-            filler = small_disk / "filler"
+            filler = disk / "filler"
             _fill(filler)
             deadline = time.monotonic() + 20
             while "storage-full" not in load.problems:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +19,8 @@ from ots.signing.request import signed_headers
 from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator, cloud_server
 from tests.control_kit import ObedientAgent, enrolled, settled, until
 from tests.peers.process import end
+from tests.server_data import ask
+from tests.server_database import chosen
 
 pytestmark = pytest.mark.slow
 OPTIONS = ["--rates", "1000", "--agent-return", "0.5", "--agent-ping", "0.5"]
@@ -163,10 +163,7 @@ async def test_where_no_websocket_gets_through_the_agent_polls(tmp_path: Path) -
                 agent.stop()
     assert [each["state"] for each in done] == ["done"] * 3
     assert sorted(agent.ran()) == sorted(path.rsplit("/", 1)[1] for path in paths)
-    with contextlib.closing(sqlite3.connect(tmp_path / "server" / "server.sqlite3")) as database:
-        assert database.execute("SELECT count(*) FROM command_event WHERE state = 'started'").fetchone() == (
-            3,
-        )
+    assert ask(server.address, "SELECT count(*) FROM command_event WHERE state = 'started'") == [(3,)]
 
 
 async def test_a_server_that_is_killed_hears_of_the_end_after_its_start(tmp_path: Path) -> None:
@@ -194,7 +191,7 @@ async def test_another_server_with_other_keys_is_not_obeyed(tmp_path: Path) -> N
         port, first = server.port, server.first
         async with administrator(server):
             end(server.process, grace=15)
-    shutil.copytree(tmp_path / "server", tmp_path / "thief")
+    chosen.copy(tmp_path / "server", tmp_path / "thief")
     (tmp_path / "thief" / "command.key").unlink()
     with cloud_server(tmp_path / "thief", options=OPTIONS, port=port) as thief:
         thief.first = first
@@ -269,5 +266,4 @@ async def test_a_flood_of_commands_and_of_agents_is_turned_away(tmp_path: Path) 
             answers = await asyncio.gather(*(knock() for _ in range(60)))
     shed = [retry for status, retry in answers if status == 503]
     assert len(shed) >= 40 and all(shed), "before anything was looked at"
-    with contextlib.closing(sqlite3.connect(tmp_path / "server" / "server.sqlite3")) as database:
-        assert database.execute("SELECT count(*) FROM command").fetchone() == (16,)
+    assert ask(server.address, "SELECT count(*) FROM command") == [(16,)]

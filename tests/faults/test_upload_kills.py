@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import time
-import zlib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ots.store import Store
 from tests.agent_kit import Agent, uploads
-from tests.cloud_kit import CloudServer, cloud_server
+from tests.cloud_kit import cloud_server
+from tests.server_data import bodies
 from tests.upload_child import Children
 
 KILLS = int(os.environ.get("OTS_UPLOAD_KILLS", "12"))
@@ -28,15 +27,6 @@ EACH_KIND = 4
 REPORTS = 3
 SEED = 20260301
 NEVER = "step 100000"
-
-
-def kept(server: CloudServer) -> dict[tuple[str, int], bytes]:
-    """All that the server has, by report and revision."""
-    with closing(sqlite3.connect(server.folder / "server.sqlite3")) as database:
-        rows = database.execute("SELECT report_id, revision, body FROM revision").fetchall()
-    found = {(report_id, revision): zlib.decompress(body) for report_id, revision, body in rows}
-    assert len(found) == len(rows)
-    return found
 
 
 @pytest.mark.timeout(120 + 5 * KILLS)
@@ -72,5 +62,5 @@ def test_killed_on_both_sides(tmp_path: Path) -> None:
             assert (outcome.stopped, outcome.parked) == (None, {})
             assert {state for state, _reason in uploads(store).values()} == {"sent"}
             stored = {(entry.report_id, entry.revision): store.document(entry) for entry in store.list()}
-        assert kept(server) == stored
+        assert bodies(server.address) == stored
         assert len(stored) > KILLS

@@ -13,7 +13,7 @@ from typing import Literal
 from ots.store import Store
 from tests.agent_kit import Agent, uploads
 from tests.cloud_kit import cloud_server
-from tests.faults.test_upload_kills import kept
+from tests.server_data import bodies
 
 DAMAGES = 60
 LONGEST = 2200
@@ -104,4 +104,4 @@ def test_a_line_that_damages_what_it_carries(tmp_path: Path) -> None:
                 assert uploads(store)[number + 1][0] == "sent", (number, uploads(store)[number + 1])
             stored = {(entry.report_id, entry.revision): store.document(entry) for entry in store.list()}
     assert failed > DAMAGES / 4
-    assert kept(server) == stored
+    assert bodies(server.address) == stored

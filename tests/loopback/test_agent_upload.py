@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import stat
 import time
-import zlib
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from tests.agent_kit import Agent
 from tests.cloud_kit import CloudServer, cloud_server
 from tests.command_line import CommandLine
 from tests.peers.authority import Authority
+from tests.server_data import bodies
 from tests.upload_server import upload_server
 
 
@@ -59,14 +57,7 @@ def enrol(ots: CommandLine, server: CloudServer, token: str) -> dict[str, Any]:
 
 def kept(server: CloudServer, report_id: str) -> bytes:
     """What the server keeps of a report."""
-    (body,) = ask(server, "SELECT body FROM revision WHERE report_id = ?", report_id)[0]
-    return zlib.decompress(body)
-
-
-def ask(server: CloudServer, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Rows of the server's database; a change is kept."""
-    with closing(sqlite3.connect(server.folder / "server.sqlite3")) as database, database:
-        return database.execute(statement, values).fetchall()
+    return bodies(server.address)[report_id, 1]
 
 
 def test_a_run_is_on_the_server_byte_for_byte(ots: CommandLine, server: CloudServer, token: str) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,12 @@ from ots.model.report import Artifact, Report
 from ots.server.database.database import Database, open_database
 from ots.server.database.tables import agent as agents
 from ots.server.database.tables import artifact, audit, report, revision
-from ots.server.first_start import default_database
 from ots.server.identity.audit import first_break
 from ots.server.reports.retention import Retention
 from ots.store import Store
 from tests.agent_kit import Agent, uploads
 from tests.cloud_kit import CloudServer, HandAgent, cloud_server
+from tests.server_data import ask
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -43,7 +41,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def database(cloud: CloudServer) -> AsyncIterator[Database]:
     """The running server's own database."""
-    opened = open_database(cloud.database or default_database(cloud.folder))
+    opened = open_database(cloud.address)
     yield opened
     await opened.close()
 
@@ -99,7 +97,7 @@ def test_an_agent_keeps_what_is_above_the_amount_and_sends_it_later(
         assert states.count("sent") == A_DAY and "parked" not in states
 
         async def next_day() -> None:
-            opened = open_database(cloud.database or default_database(cloud.folder))
+            opened = open_database(cloud.address)
             await _a_day_later(opened, agent.settings().agent_id)
             await opened.close()
 
@@ -188,7 +186,7 @@ async def test_what_no_receipt_was_given_for_is_never_taken(
 
 
 async def _two_at_once(cloud: CloudServer, database: Database, now: float) -> tuple[int, int]:
-    other = open_database(cloud.database or default_database(cloud.folder))
+    other = open_database(cloud.address)
     try:
         return await asyncio.gather(
             Retention(database, lambda: now).once(), Retention(other, lambda: now).once()
@@ -214,15 +212,12 @@ async def test_a_cap_takes_what_a_licence_would_keep(tmp_path: Path, session: ai
     with cloud_server(tmp_path) as cloud:
         agent = await _enrolled(cloud, session, cloud.open_token())
         assert (await agent.upload(session, agent.report()))[0] == 201
-    database = open_database(default_database(tmp_path))
+    database = open_database(cloud.address)
     try:
         assert await _kept(database, agent) == [True]
         left = "SELECT count(*) FROM revision WHERE body IS NOT NULL"
-        with (
-            cloud_server(tmp_path, options=["--keep", "0.000001"]),
-            closing(sqlite3.connect(tmp_path / "server.sqlite3")) as look,
-        ):
-            await until(lambda: look.execute(left).fetchone() == (0,))
+        with cloud_server(tmp_path, options=["--keep", "0.000001"]):
+            await until(lambda: ask(cloud.address, left) == [(0,)])
         assert await _kept(database, agent) == [False]
         async with database.reading() as connection:
             assert (await connection.execute(text("SELECT count(*) FROM report"))).scalar() == 1

@@ -15,17 +15,18 @@ from ots.server.control.issuing import MOST_OPEN, Errand, issue
 from ots.server.control.line import PollLine
 from ots.server.control.states import FINAL, STATES, may_move, move
 from ots.server.database.control_tables import command, command_event
-from ots.server.database.database import open_database, sqlite_url
+from ots.server.database.database import open_database
 from ots.server.database.tables import agent
 from ots.server.first_start import prepare
 from ots.server.services import Keys, Services, open_services
+from tests.server_database import address
 
 AGENT = str(uuid.uuid4())
 
 
 async def process(folder: Path) -> Services:
     """The services as each process of the server has them; what one tells, the other does not hear."""
-    database = open_database(sqlite_url(folder / "server.sqlite3"))
+    database = open_database(address(folder))
     await prepare(database, "two", 0.0)
     return await open_services(database, Keys.of(folder))
 

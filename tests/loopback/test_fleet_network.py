@@ -22,6 +22,7 @@ import pytest
 from tests.cloud_kit import ROOT
 from tests.peers.process import end
 from tests.ping_lab import Lab, lab
+from tests.server_database import chosen, named, processes
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 NAMES = ("north-1", "north-2")
@@ -53,7 +54,8 @@ class Shell:
         home = self.folder / name
         home.mkdir(exist_ok=True)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTS_", "XDG_"))}
-        return {**kept, "HOME": str(home), "OTS_DATA_DIR": str(home / "data"), **more}
+        at_server = named(chosen.socket(self.folder)) if name == "server" else {}
+        return {**kept, "HOME": str(home), "OTS_DATA_DIR": str(home / "data"), **at_server, **more}
 
     def start(self, name: str, *argv: str, **more: str) -> subprocess.Popen[str]:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -113,6 +115,7 @@ def read_document(process: subprocess.Popen[str]) -> dict[str, Any]:
 def prepare(shell: Shell) -> str:
     """Server and agents up; returns an API token. What a person would do on the server's pages is done so."""
     argv = ["--listen", f"0.0.0.0:{PORT}", "--agent-ping", "1", "--agent-return", "1"]
+    argv += processes(chosen.kind)
     server = shell.start("server", "cli.py", "server", "run", "--json", *argv)
     first = read_document(server)["first_account"]
     place = ["--uses", "2", "--department", "571", "--project", "HZ-12"]

@@ -15,6 +15,7 @@ from ots.store import Store
 from tests.agent_kit import Agent
 from tests.cloud_kit import cloud_server
 from tests.command_line import CommandLine
+from tests.server_database import environment
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ def test_agents_follow_from_key_to_key_and_lose_nothing(tmp_path: Path) -> None:
     agent = Agent(tmp_path / "agent")
 
     def keys(*words: str) -> Any:
-        return line.json("server", "keys", *words, "--data", str(folder))
+        return line.json("server", "keys", *words, "--data", str(folder), env=environment(folder))
 
     with cloud_server(folder) as cloud:
         agent.enrol(cloud, cloud.token())

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cloud_kit import CloudServer, Visitor, administrator
 from tests.command_line import CommandLine
+from tests.server_database import named
 
 pytestmark = pytest.mark.slow
 
@@ -20,10 +21,9 @@ def user(cloud: CloudServer, tmp_path: Path) -> Any:
     """Runs `ots server user …` on the server's own folder and database."""
     line = CommandLine(tmp_path)
     where = ["--data", str(cloud.folder)]
-    named = {} if cloud.database is None else {"OTS_SERVER_DATABASE": cloud.database}
 
     def run(*words: str) -> Any:
-        return line.run("server", "user", *words, *where, "--json", env=named)
+        return line.run("server", "user", *words, *where, "--json", env=named(cloud.database))
 
     return run
 

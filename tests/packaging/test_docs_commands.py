@@ -23,6 +23,7 @@ import pytest
 
 from ots.server.peers.process import Peers
 from tests.cloud_kit import ADMIN_PASSWORD, CloudServer, administrator, cloud_server
+from tests.server_database import named
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -136,7 +137,7 @@ def test_the_command_does_what_the_text_says(
     if CLOUD in command or ON_THE_SERVER.match(command):
         cloud: CloudServer = request.getfixturevalue("cloud")
         command = command.replace(CLOUD, cloud.url)
-        reader["OTS_SERVER_DATA"] = str(cloud.folder)
+        reader |= {"OTS_SERVER_DATA": str(cloud.folder), **named(cloud.database)}
     outcome = subprocess.run(
         ["bash", "-c", with_peers(command, peers)],
         cwd=home,

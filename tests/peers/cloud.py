@@ -10,21 +10,32 @@ import pytest
 
 from tests.cloud_kit import CloudServer, cloud_server
 from tests.peers.postgres import Postgres
+from tests.server_database import Kind, chosen, named_kind, processes
 
-__all__ = ["cloud", "own_cloud"]
+__all__ = ["chosen_database", "cloud", "own_cloud"]
 
-DATABASES = ("sqlite", "postgresql")
+KINDS: Sequence[Kind] = [kind] if (kind := named_kind()) else ["sqlite", "postgresql-2"]
+"""Where OTS_TEST_DATABASE chooses one database, only that."""
+
 _OFTEN = ("--rates", "10000")
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+@pytest.fixture(scope="session", autouse=True)
+def chosen_database(request: pytest.FixtureRequest) -> None:
+    """Servers that name no database run on the one that OTS_TEST_DATABASE says."""
+    kind = named_kind()
+    if kind is not None and kind != "sqlite":
+        chosen.kind, chosen.postgres = kind, request.getfixturevalue("postgres")
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
     """A server on SQLite, then one on PostgreSQL with two processes; tests share it and its data."""
     with cloud_on(request, tmp_path_factory.mktemp("cloud")) as server:
         yield server
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=KINDS)
 def own_cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CloudServer]:
     """The same, with nothing in it yet, for a test that no other may disturb."""
     with cloud_on(request, tmp_path / "cloud") as server:
@@ -35,14 +46,15 @@ def own_cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CloudS
 def cloud_on(
     request: pytest.FixtureRequest, folder: Path, options: Sequence[str] = _OFTEN
 ) -> Iterator[CloudServer]:
-    """A server on the database that the fixture's parameter names; on PostgreSQL two processes serve."""
-    if request.param == "sqlite":
-        with cloud_server(folder, options=options) as server:
+    """A server on the database that the fixture's parameter names."""
+    kind: Kind = request.param
+    if kind == "sqlite":
+        with cloud_server(folder, None, options=options) as server:
             yield server
         return
     postgres: Postgres = request.getfixturevalue("postgres")
     with (
         postgres.database() as database,
-        cloud_server(folder, database, options=["--processes", "2", *options]) as server,
+        cloud_server(folder, database, options=[*processes(kind), *options]) as server,
     ):
         yield server
