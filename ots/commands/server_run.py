@@ -79,6 +79,14 @@ Examples:
     help=_("Keep the contents of reports no longer than this, whatever a licence grants; hashes stay."),
 )
 @click.option(
+    "--keep-history",
+    type=click.FloatRange(3, 36_500),
+    default=400.0,
+    show_default=True,
+    metavar="DAYS",
+    help=_("Keep what came of commands, group runs and planned runs so long, and as long as their reports."),
+)
+@click.option(
     "--agent-ping",
     type=click.FloatRange(0.2, 600),
     default=60.0,
@@ -134,6 +142,7 @@ def run_command(
     rates: float,
     patience: float,
     keep: float | None,
+    keep_history: float,
     agent_ping: float,
     agent_return: float,
     peers: tuple[str, ...],
@@ -187,6 +196,7 @@ def run_command(
         readers=Readers(networks, token),
         probes=None if probe_config is None or probe_allow is None else (probe_config, probe_allow),
         keep=None if keep is None else keep * 86_400.0,
+        keep_history=keep_history * 86_400.0,
         agent_ping=agent_ping,
         agent_return=agent_return,
     )

@@ -23,6 +23,7 @@ from ots.server.content import operations as content
 from ots.server.content.serving import add_content
 from ots.server.control import channel, command_operations, group_operations
 from ots.server.database.database import DatabaseAway
+from ots.server.history import History
 from ots.server.identity import (
     account_operations,
     agent_administration,
@@ -40,6 +41,7 @@ from ots.server.prometheus.observed import loop_watched, observing
 from ots.server.prometheus.scraping import add_scraping
 from ots.server.reports import comparing, exporting, having, intake, reading, removing, revising
 from ots.server.reports.retention import Retention
+from ots.server.rounds import rounds
 from ots.server.services import SERVICES, Services
 from ots.server.web.routes import add_pages
 
@@ -150,8 +152,11 @@ async def _watch_loop(app: web.Application) -> AsyncIterator[None]:
 
 async def _keep_retention(app: web.Application) -> AsyncIterator[None]:
     services = app[SERVICES]
-    rounds = Retention(services.database, services.wall, services.keep)
-    task = asyncio.create_task(rounds.run(), name="retention")
+    chores = (
+        Retention(services.database, services.wall, services.keep).once,
+        History(services.database, services.wall, services.keep_history).once,
+    )
+    task = asyncio.create_task(rounds(chores), name="retention")
     yield
     task.cancel()
     await asyncio.wait({task})

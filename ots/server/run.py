@@ -23,6 +23,7 @@ from ots.server.app import make_app
 from ots.server.content.kept import KeptContent
 from ots.server.database.database import open_database
 from ots.server.first_start import FirstAccount, check_whole, default_database, prepare
+from ots.server.history import USUALLY_KEPT
 from ots.server.listening import Place, bound, certified, more_descriptors, taken
 from ots.server.patience import USUAL, Patience, open_door
 from ots.server.peers.limits import Limits
@@ -44,8 +45,9 @@ _LINGER = 5.0
 @dataclass(frozen=True, slots=True)
 class Setup:
     """How a server is to run. `database` is a URL, None for SQLite in the folder; `keep` caps, in
-    seconds, how long the bytes of reports stay. `peers` is where a test server runs beside it; `probes` are
-    the modules' file and the list of what may be probed.
+    seconds, how long the bytes of reports stay, and what came of commands and planned runs stays for
+    `keep_history`. `peers` is where a test server runs beside it; `probes` are the modules' file and the list
+    of what may be probed.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Setup:
     rate_factor: float = 1.0
     patience: Patience = USUAL
     keep: float | None = None
+    keep_history: float = USUALLY_KEPT
     agent_ping: float = 60.0
     agent_return: float = 30.0
     peers: Sequence[Place] = ()
@@ -173,6 +176,7 @@ async def _serve(
         rate_factor=setup.rate_factor,
         patience=setup.patience,
         keep=setup.keep,
+        keep_history=setup.keep_history,
         content=KeptContent(setup.folder),
         scraping=scraping,
     )

@@ -19,6 +19,7 @@ from ots.server.content.kept import KeptContent
 from ots.server.control.control import Control
 from ots.server.database.database import Database
 from ots.server.database.tables import agent, server
+from ots.server.history import USUALLY_KEPT
 from ots.server.identity.agents import KnownAgents
 from ots.server.identity.passwords import Passwords
 from ots.server.key_ring import LICENCE_KEY, RECEIPT_KEY, Ring, read_ring
@@ -65,7 +66,8 @@ class Keys:
 @dataclass(slots=True)
 class Services:
     """`wall` is the time in seconds since 1970; `proxies` are networks whose X-Forwarded-For is believed,
-    `keep` is the most seconds that the bytes of a report stay.
+    `keep` is the most seconds that the bytes of a report stay, `keep_history` the seconds for which what came
+    of commands and planned runs does.
     """
 
     database: Database
@@ -82,6 +84,7 @@ class Services:
     upload_interval: float = 0.0
     epoch: str | None = None
     keep: float | None = None
+    keep_history: float = USUALLY_KEPT
     closing: bool = False
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
     patience: Patience = USUAL
@@ -148,6 +151,7 @@ async def open_services(
     rate_factor: float = 1.0,
     patience: Patience = USUAL,
     keep: float | None = None,
+    keep_history: float = USUALLY_KEPT,
     content: KeptContent | None = None,
     scraping: Scraping = Scraping(),  # noqa: B008 (frozen)
 ) -> Services:
@@ -174,6 +178,7 @@ async def open_services(
         proxies=networks,
         patience=patience,
         keep=keep,
+        keep_history=keep_history,
         content=content,
         scraping=scraping,
         metrics=metrics,

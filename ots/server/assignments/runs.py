@@ -22,6 +22,7 @@ from ots.server.assignments.group import belongs
 from ots.server.assignments.operations import content_of, within_reach
 from ots.server.database.assignment_tables import arrival, assignment_fetch
 from ots.server.database.tables import agent
+from ots.server.history import known_since
 
 Time = Annotated[str, msgspec.Meta(max_length=40)]
 _DAY = 86_400.0
@@ -108,11 +109,12 @@ async def runs_of(
     found = [_of(one) for one in arrived]
     settled = {(one.agent_id, round(one.planned, 1)) for one in arrived}
     patience = content_of(row).max_duration + _GRACE
+    reckoned = max(since, await known_since(connection))
     spans = [(one.agent_id, one.planned, one.until) for one in arrived if one.until > one.planned]
     for member, fetched in members:
         if fetched is None or row.retired is not None:
             continue
-        for planned in expected(row, member.agent_id, fetched, since, until):
+        for planned in expected(row, member.agent_id, fetched, reckoned, until):
             known = (member.agent_id, round(planned, 1)) in settled or any(
                 agent_id == member.agent_id and first <= planned <= last for agent_id, first, last in spans
             )

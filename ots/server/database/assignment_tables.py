@@ -41,7 +41,7 @@ arrival = Table(
     Column("assignment_id", Text, ForeignKey("assignment.assignment_id"), primary_key=True),
     Column("agent_id", Text, ForeignKey("agent.agent_id"), primary_key=True),
     Column("planned", Double, primary_key=True),
-    Column("until", Double, nullable=False),
+    Column("until", Double, nullable=False, index=True),
     Column("report", Number, nullable=False),
     Column("state", Text, nullable=False),
     Column("verdict", Text, nullable=False),

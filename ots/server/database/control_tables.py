@@ -92,6 +92,7 @@ command = Table(
     Column("open", Boolean, nullable=False),
     Index("ix_command_agent", "agent_id", "open"),
     Index("ix_command_open", "open", "state"),
+    Index("ix_command_changed", "changed"),
 )
 
 command_event = Table(

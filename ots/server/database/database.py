@@ -160,6 +160,15 @@ async def one_at_a_time(connection: AsyncConnection) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ORDER})
 
 
+async def alone(connection: AsyncConnection, lock: int) -> bool:
+    """Whether no other transaction is at what this lock is for, until this one ends. In SQLite every writer
+    is alone anyway."""
+    if connection.dialect.name != "postgresql":
+        return True
+    asked = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})
+    return bool(asked.scalar())
+
+
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.absolute()}"
 

@@ -1,33 +1,26 @@
 """Retention: the bytes of a report go when its licence's time is over, or a cap's; its hashes stay.
 
-Every process of a server does this once an hour; one at a time works, and the others find nothing left.
+Every process of a server does this now and then; one at a time works, and the others find nothing left.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
 
-from sqlalchemy import and_, case, exists, or_, select, text, update
+from sqlalchemy import and_, case, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.license.tiers import DAY, LIMITS
-from ots.server.database.database import Database, DatabaseAway, DatabaseFull
+from ots.server.database.database import Database, alone
 from ots.server.database.tables import report, revision
 from ots.server.identity import audit
 from ots.server.reports.bodies import take_bodies
-
-PERIOD, AGAIN = 3600.0, 60.0
-"""Seconds between two rounds, and after one that failed."""
 
 _AT_ONCE = 200
 """Reports in one transaction, so that uploads don't wait for long."""
 
 _LOCK = 0x07_5059
 """The PostgreSQL advisory lock of whoever is at it."""
-
-log = logging.getLogger("ots.server")
 
 
 class Retention:
@@ -37,17 +30,6 @@ class Retention:
         self._database = database
         self._wall = wall
         self._cap = cap
-
-    async def run(self) -> None:
-        """Round after round, until it is cancelled."""
-        while True:
-            try:
-                await self.once()
-                pause = PERIOD
-            except (DatabaseAway, DatabaseFull) as error:
-                log.warning("retention waits: %s", error)
-                pause = AGAIN
-            await asyncio.sleep(pause)
 
     async def once(self) -> int:
         """Takes the bytes of every report whose time is over; how many reports that were.
@@ -65,7 +47,7 @@ class Retention:
 
     async def _some(self, connection: AsyncConnection) -> int | None:
         """Those of one transaction; None where another process is at it."""
-        if not await _alone(connection):
+        if not await alone(connection, _LOCK):
             return None
         now = self._wall()
         over = report.c.keep_until <= now
@@ -112,11 +94,3 @@ class Retention:
             await connection.execute(
                 update(report).where(*undated).values(keep_until=report.c.received + by_tier * DAY)
             )
-
-
-async def _alone(connection: AsyncConnection) -> bool:
-    """Whether this transaction is the only one at it, until it ends. In SQLite every writer is alone."""
-    if connection.dialect.name != "postgresql":
-        return True
-    asked = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    return bool(asked.scalar())

@@ -82,6 +82,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("assignment_id", "agent_id", "planned", name="pk_arrival"),
     )
+    with op.batch_alter_table("arrival", schema=None) as batch_op:
+        batch_op.create_index("ix_arrival_until", ["until"], unique=False)
+
     op.create_table(
         "assignment_fetch",
         sa.Column("assignment_id", sa.Text(), nullable=False),
@@ -126,6 +129,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("command", schema=None) as batch_op:
         batch_op.create_index("ix_command_agent", ["agent_id", "open"], unique=False)
+        batch_op.create_index("ix_command_changed", ["changed"], unique=False)
         batch_op.create_index("ix_command_open", ["open", "state"], unique=False)
         batch_op.create_index("ix_command_run_id", ["run_id"], unique=False)
 
