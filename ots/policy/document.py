@@ -19,12 +19,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ots.policy.hours import DAYS, Hours, minutes
+from ots.policy.hours import Hours
 from ots.policy.issuer import IssuerKind
 from ots.policy.pattern import ANY, BadPattern, Pattern, parse_pattern
 from ots.policy.policy import Policy
 from ots.policy.presets import DEFAULT, Preset, rule_of
 from ots.policy.rule import Rule
+from ots.schedule.window import DAYS, window_of
 from ots.strictyaml import Mapping, Node, Problem, YamlError, compose, locate, resolve
 from ots.units import Dimension, UnitError, parse
 
@@ -164,7 +165,7 @@ def _hours(said: _Hours, place: tuple[str | int, ...]) -> Hours:
             (*place, "zone"), f"{said.zone!r} is no time zone: write it like Asia/Shanghai"
         ) from None
     try:
-        return Hours(minutes(said.from_), minutes(said.to), said.zone, frozenset(said.days or DAYS))
+        return Hours(window_of(said.from_, said.to, map(DAYS.index, said.days or DAYS)), said.zone)
     except ValueError as error:
         raise _Wrong(place, str(error)) from None
 

@@ -1,16 +1,20 @@
-"""Days and hours in which something may run, such as `mon-fri 08:00-18:00`, in a zone that stands beside."""
+"""Days and hours in which something may run, such as `mon-fri 08:00-18:00`, in a zone that stands beside.
+
+Schedules and policies mean the same by them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_FORM = re.compile(r"(?:([a-z,-]+) +)?(\d\d):(\d\d) *- *(\d\d):(\d\d)", re.ASCII)
+_FORM = re.compile(r"(?:([a-z,-]+) +)?(\d\d:\d\d) *- *(\d\d:\d\d)", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 _LONGEST_LOOK = 15
 """Days: a window of one weekday comes again after seven, daylight saving or not."""
 
@@ -34,15 +38,20 @@ def read_window(text: str) -> Window:
     match = _FORM.fullmatch(text.strip().lower())
     if match is None:
         raise ValueError(f"{text[:60]!r} is no window: write it like mon-fri 08:00-18:00")
-    days, *clock = match.groups()
-    start, end = (_minutes(*clock[at : at + 2], last=at == 2) for at in (0, 2))
-    return Window(start, end, frozenset(range(7)) if days is None else frozenset(_days(days)))
+    days, start, end = match.groups()
+    return window_of(start, end, range(7) if days is None else _days(days))
 
 
-def _minutes(hour: str, minute: str, *, last: bool) -> int:
-    found = int(hour) * 60 + int(minute)
-    if int(minute) > 59 or found > (1440 if last else 1439):
-        raise ValueError(f"{hour}:{minute} is no time of day")
+def window_of(start: str, end: str, days: Iterable[int]) -> Window:
+    """The window between two times like `07:30`; it may end at `24:00`. ValueError says what is wrong."""
+    return Window(_minutes(start, last=1439), _minutes(end, last=1440), frozenset(days))
+
+
+def _minutes(text: str, last: int) -> int:
+    match = _TIME.fullmatch(text)
+    found = last + 1 if match is None else int(match[1]) * 60 + int(match[2])
+    if found > last:
+        raise ValueError(f"{text[:20]!r} is no time of day: write it like 22:00")
     return found
 
 

@@ -227,6 +227,19 @@ def test_hours_are_those_of_their_zone_and_go_over_midnight() -> None:
 
     assert at(4, 14) == [] and at(4, 21) == []  # Wednesday 22:00 and Thursday 05:00 in Shanghai
     assert at(4, 13) == ["hours"] and at(4, 22) == ["hours"] and at(5, 14) == ["hours"]
+    reason = policy.decide(REMOTE, planned(intent()), datetime(2026, 3, 4, 13, tzinfo=UTC).timestamp())
+    assert [each.text for each in reason.reasons] == ["runs only at wed 22:00-06:00 Asia/Shanghai"]
+
+
+def test_hours_follow_daylight_saving_as_the_windows_of_schedules_do() -> None:
+    """On 29 March 2026 Berlin has no hour from 2 to 3: what would begin then begins at 3."""
+    policy = document("remote: {hours: [{from: '02:30', to: '04:00', zone: Europe/Berlin}]}")
+
+    def at(hour: int, minute: int) -> list[str]:
+        moment = datetime(2026, 3, 29, hour, minute, tzinfo=UTC).timestamp()
+        return codes(policy, planned(intent()), moment=moment)
+
+    assert [at(0, 59), at(1, 29), at(1, 30), at(1, 59), at(2, 0)] == [["hours"], ["hours"], [], [], ["hours"]]
 
 
 def test_amounts_of_the_day_and_of_the_run() -> None:
