@@ -25,7 +25,8 @@ from ots.agent.ledger import Entry, Ledger, LedgerError
 from ots.agent.notify import Notifier
 from ots.agent.order import Order
 from ots.agent.passing import Clocks, absence
-from ots.agent.plans import Planned, assigned_plans, budgets, local_plans
+from ots.agent.plan_book import PlanBook
+from ots.agent.plans import Planned, budgets
 from ots.agent.presence import Presence, read_state
 from ots.agent.remote_control import RemoteControl
 from ots.agent.runs import Ended, Event, Progress, Runs
@@ -81,6 +82,7 @@ class Agent:
         self._wake = asyncio.Event()
         self._to_send = asyncio.Event()
         self._line_is_back = False
+        self._book = PlanBook(settings)
         self._plans: dict[str, Planned] = {}
         self._by_order: dict[str, str] = {}
         self._last: dict[str, tuple[str, float]] = {}
@@ -91,6 +93,11 @@ class Agent:
     def stop(self) -> None:
         """Ends what runs, keeps what waits, and returns from `run`."""
         self._stopping.set()
+        self._wake.set()
+
+    def _look_again(self) -> None:
+        """Somebody has changed something and does not want to wait."""
+        self._book.forget()
         self._wake.set()
 
     async def run(self) -> None:
@@ -114,7 +121,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._wake.set)
+        loop.add_signal_handler(signal.SIGHUP, self._look_again)
         await asyncio.to_thread(self._report_interrupted, found.interrupted)
         tasks = [asyncio.create_task(self._send_now_and_then(), name="uploads")]
         if self._notifier.interval is not None:
@@ -349,9 +356,7 @@ class Agent:
         return found if found is not None and found.status in ("active", "pending") else None
 
     def _look_up_plans(self) -> None:
-        link = self._link()
-        found = [*local_plans(link), *assigned_plans(self._settings, link)]
-        self._plans = {planned.job.schedule_id: planned for planned in found}
+        self._plans = {planned.job.schedule_id: planned for planned in self._book.look_up(self._link())}
 
     def _jobs(self) -> list[Job]:
         return [planned.job for planned in self._plans.values()]

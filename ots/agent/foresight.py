@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ots.agent.agent import link_of, world_of
-from ots.agent.plans import Planned, assigned_plans, local_plans
+from ots.agent.plans import Planned, all_plans
 from ots.agent.presence import read_state
 from ots.config import Settings
 from ots.schedule.placing import Placement, foresee
@@ -32,7 +32,7 @@ def look_ahead(settings: Settings, seconds: float) -> Foresight:
     held = hold.held(settings.data_dir)
     world = world_of(settings, None if held is None else str(held))
     state = read_state(settings.data_dir)
-    plans = [*local_plans(link), *assigned_plans(settings, link)]
+    plans = all_plans(settings, link)
     for course in state.courses.values():  # what has passed is the running agent's affair
         course.settled = max(course.settled, now)
     found = foresee([planned.job for planned in plans], state, world, now, now + seconds)

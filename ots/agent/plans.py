@@ -85,12 +85,16 @@ def files() -> dict[str, Path]:
     return found
 
 
-def local_plans(link: str) -> list[Planned]:
-    """The schedules of this machine. A faulty one is there too, with its fault as the refusal."""
-    return [_local(name, path, link) for name, path in files().items()]
+def all_plans(settings: Settings, link: str) -> list[Planned]:
+    """The schedules of this machine, then what its server has assigned to it last. A faulty one is there too,
+    with its fault as the refusal."""
+    return [
+        *(_local(name, path, link) for name, path in files().items()),
+        *_assigned_plans(settings, link),
+    ]
 
 
-def assigned_plans(settings: Settings, link: str) -> list[Planned]:
+def _assigned_plans(settings: Settings, link: str) -> list[Planned]:
     """What the server assigned last; nothing where there is none."""
     try:
         membership = read_membership(settings.data_dir)
