@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 
 from bench.ingest import cpu_of
-from bench.scale_agents import Crowd
+from bench.scale_agents import AT_ONCE, Crowd
 from bench.scale_page import Carried, Returned, page
 from ots.signing.keys import load_or_make
 from tests.peers.postgres import postgres_server
@@ -108,7 +108,7 @@ async def _carry(title: str, folder: Path, servers: Sequence[Server], ids: Seque
     await warm.all_there(_LIMIT)
     await warm.close()
     before = sum(server.resident() for server in servers)
-    crowd = Crowd(key, ports, ids)
+    crowd = Crowd(key, ports, ids, AT_ONCE)
     begun = time.monotonic()
     await crowd.open(0.0)
     try:
@@ -173,10 +173,13 @@ async def _return(folder: Path, ids: Sequence[str]) -> Returned:
     crowd = Crowd(load_or_make(folder / "agents.key"), [], ids)
     with _server(folder, ids, "usual", None) as server:
         crowd.ports = [server.port]
+        before = server.resident()
         begun = time.monotonic()
         await crowd.open(30.0)
         try:
             await crowd.all_there(_LIMIT)
+            await asyncio.sleep(5)
+            memory = (server.resident() - before) / len(ids)
         finally:
             await crowd.close()
         moments = sorted(crowd.first.values())
@@ -187,6 +190,7 @@ async def _return(folder: Path, ids: Sequence[str]) -> Returned:
         all=moments[-1] - begun,
         turned_away=crowd.turned_away,
         took_p99=crowd.took[int(len(crowd.took) * 0.99)],
+        kib_per_agent=memory / 1024,
     )
 
 

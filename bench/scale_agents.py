@@ -21,17 +21,22 @@ from ots.remote.channel import pause
 from ots.signing.keys import decode64
 from ots.signing.request import signed_headers
 
+AT_ONCE = 100
+"""Agents on their way onto a line at the same time, where the admission is lifted."""
+
 _PATH = "/api/v1/agent/channel"
 
 
 @dataclass
 class Crowd:
     """Many agents. `opened`, `first` (opened for the first time) and `delivered` are moments (monotonic) by
-    agent, `took` the seconds that each opening took; `turned_away` counts refusals."""
+    agent, `took` the seconds that each opening took; `turned_away` counts refusals. At most `at_once` are on
+    their way onto the line at the same time, any number if it is None."""
 
     key: Ed25519PrivateKey
     ports: Sequence[int]
     agents: Sequence[str]
+    at_once: int | None = None
     opened: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
@@ -41,6 +46,10 @@ class Crowd:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _way: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._way = asyncio.Semaphore(self.at_once or len(self.agents))
 
     async def open(self, spread: float) -> None:
         """All come within `spread` seconds at random, and come back by the agent's own rule when refused."""
@@ -89,29 +98,44 @@ class Crowd:
             await asyncio.sleep(pause(failures, asked, 30.0))
 
     async def _line(self, agent_id: str, port: int) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._way:
+                socket = await self._open(stack, agent_id, port)
+            async for frame in socket:
+                if frame.type is not aiohttp.WSMsgType.TEXT:
+                    continue
+                message = msgspec.json.decode(frame.data, type=wire.FromServer)
+                if isinstance(message, wire.Deliver):
+                    await self._obey(socket, agent_id, message.command)
+                elif isinstance(message, wire.Noted):
+                    self.noted += 1
+                    self._news.set()
+
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, agent_id: str, port: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A line on which the agent has been welcomed."""
         assert self._session is not None
         signed = signed_headers(
             "GET", _PATH, "", b"", key=self.key, key_id=agent_id, created=int(time.time())
         )
         begun = time.monotonic()
-        async with self._session.ws_connect(
-            f"http://127.0.0.1:{port}{_PATH}", headers=signed, compress=0, max_msg_size=wire.MAX_FRAME
-        ) as socket:
-            await _say(socket, wire.Hello(version="bench", boot_id=str(uuid.uuid4()), time=_now()))
-            async for frame in socket:
-                if frame.type is not aiohttp.WSMsgType.TEXT:
-                    continue
-                message = msgspec.json.decode(frame.data, type=wire.FromServer)
-                if isinstance(message, wire.Welcome):
-                    self.opened[agent_id] = time.monotonic()
-                    self.first.setdefault(agent_id, self.opened[agent_id])
-                    self.took.append(time.monotonic() - begun)
-                    self._news.set()
-                elif isinstance(message, wire.Deliver):
-                    await self._obey(socket, agent_id, message.command)
-                elif isinstance(message, wire.Noted):
-                    self.noted += 1
-                    self._news.set()
+        socket = await stack.enter_async_context(
+            self._session.ws_connect(
+                f"http://127.0.0.1:{port}{_PATH}", headers=signed, compress=0, max_msg_size=wire.MAX_FRAME
+            )
+        )
+        await _say(socket, wire.Hello(version="bench", boot_id=str(uuid.uuid4()), time=_now()))
+        frame = await socket.receive()
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            raise ConnectionError("the line ended before the welcome")
+        if not isinstance(msgspec.json.decode(frame.data, type=wire.FromServer), wire.Welcome):
+            raise ConnectionError(f"no welcome but {frame.data}")
+        self.opened[agent_id] = time.monotonic()
+        self.first.setdefault(agent_id, self.opened[agent_id])
+        self.took.append(self.opened[agent_id] - begun)
+        self._news.set()
+        return socket
 
     async def _obey(self, socket: aiohttp.ClientWebSocketResponse, agent_id: str, text: str) -> None:
         command = msgspec.json.decode(decode64(text.split(".")[1]), type=wire.Command)

@@ -27,6 +27,8 @@ from ots.server.identity.caller import SCOPES
 from ots.server.identity.people import TOKEN_PREFIX
 from ots.server.identity.secrets import new_secret
 from ots.server.licences.issuing import issue
+from ots.server.listening import Place, bound
+from ots.server.patience import open_door
 from ots.server.services import Keys, Services, open_services
 from ots.signing.keys import load_or_make, write_public
 
@@ -42,11 +44,14 @@ async def _serve(folder: Path, key: Path, count: int, way: str, url: str | None)
         services.control.gateway.admission = Admission(1e6, 1e6)
     runner = web.AppRunner(make_app(services), access_log=None, auto_decompress=False, keepalive_timeout=20)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-    said = {"port": runner.addresses[0][1], "token": token}
+    assert runner.server is not None
+    listener = bound(Place("127.0.0.1", 0))
+    door = await open_door(runner.server, listener, None, services.patience)
+    said = {"port": listener.getsockname()[1], "token": token}
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    door.close()
     await runner.cleanup()
 
 

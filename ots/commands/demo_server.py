@@ -28,7 +28,10 @@ START_LIMIT = 60.0
 
 _END_LIMIT = 10.0
 _PATIENCE = aiohttp.ClientTimeout(total=30)
-_PACKAGES = ("aiosqlite", "alembic", "argon2", "prometheus_client", "re2", "segno", "sqlalchemy")
+_PACKAGES = (
+    *("aiosqlite", "alembic", "argon2", "prometheus_client", "re2", "segno", "sqlalchemy"),
+    "websockets",
+)
 _PR_SET_PDEATHSIG = 1
 
 

@@ -31,10 +31,11 @@ USUAL = Patience()
 
 
 class Visitor(asyncio.Protocol):
-    """One connection, on which everything goes to aiohttp's `handler`; cut off when answers pile up."""
+    """One connection, on which everything goes to aiohttp's `handler`, or to whom it was handed over; cut
+    off when answers pile up."""
 
-    def __init__(self, handler: asyncio.Protocol, patience: Patience) -> None:
-        self._handler = handler
+    def __init__(self, handler: web.RequestHandler, patience: Patience) -> None:
+        self._handler: asyncio.Protocol = handler
         self._patience = patience
         self._transport: asyncio.Transport | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -48,6 +49,21 @@ class Visitor(asyncio.Protocol):
         # So that every byte that was not taken at once is told of, and the end of it as well.
         transport.set_write_buffer_limits(high=0)
         self._handler.connection_made(transport)
+
+    def hand_over(self, to: asyncio.Protocol, answer: bytes) -> None:
+        """Answers the present request and gives the connection away; for aiohttp the client has left.
+
+        To be called on an open connection by the handler of a request after which the client sends nothing
+        until it is answered, as it is with an upgrade (RFC 6455 section 4.1).
+        """
+        assert isinstance(self._handler, web.RequestHandler) and self._transport is not None
+        self._transport.write(answer)
+        self._handler.transport = None  # aiohttp would close it
+        self._handler.connection_lost(None)
+        self._handler = to
+        self.data_received = to.data_received  # type: ignore[method-assign]
+        self.eof_received = to.eof_received  # type: ignore[method-assign]
+        to.connection_made(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
@@ -81,6 +97,17 @@ class Visitor(asyncio.Protocol):
         if self._look is not None:
             self._look.cancel()
             self._look = None
+
+
+def visitor_of(request: web.Request) -> Visitor | None:
+    """Whose request it is; None if the connection is closed. Raises TypeError without an `open_door`."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return None
+    visitor = transport.get_protocol()
+    if not isinstance(visitor, Visitor):
+        raise TypeError("this connection did not come through open_door")
+    return visitor
 
 
 async def open_door(

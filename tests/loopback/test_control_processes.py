@@ -73,7 +73,7 @@ async def test_a_command_whose_notification_is_lost_comes_with_the_next_look(
     here, there = two
     monkeypatch.setattr(courier, "RESCAN", 0.2)
     line = PollLine(AGENT)
-    await here.control.gateway.open(line)
+    here.control.gateway.open(line)
     here.control.courier.start()
     assert [type(message) for message in await line.take(5)] == [wire.Welcome]
     command_id = await give(there)
@@ -82,7 +82,7 @@ async def test_a_command_whose_notification_is_lost_comes_with_the_next_look(
     assert await state_of(here, command_id) == "delivered"
     assert await line.take(1) == [], "every further look leaves it alone"
     again = PollLine(AGENT)
-    await here.control.gateway.open(again)
+    here.control.gateway.open(again)
     here.control.courier.look_after(AGENT)
     assert wire.Deliver in [type(message) for message in [*await again.take(5), *await again.take(1)]]
     assert [type(message) for message in await line.take(1)] == [wire.Bye]

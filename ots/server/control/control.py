@@ -12,6 +12,7 @@ from ots.server.control.hearing import Hearing
 from ots.server.control.hinting import Hinting
 from ots.server.control.keeping import Keeping
 from ots.server.control.presence import Presence
+from ots.server.control.reception import Reception
 
 if TYPE_CHECKING:
     from ots.server.services import Services
@@ -26,6 +27,7 @@ class Control:
         self.courier = Courier(services, self.bus, self.gateway)
         self.hearing = Hearing(services, self.bus, self.gateway)
         self.presence = Presence(services, self.gateway)
+        self.reception = Reception(self.gateway, self.hearing, self.presence, self.courier)
         self.keeping = Keeping(services, self.bus)
         self.conductor = Conductor(services, self.bus)
         self.hinting = Hinting(self.bus, self.gateway)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ots.clock import rfc3339
@@ -62,11 +62,13 @@ class Gateway:
         self._services = services
         self._bus = bus
         self._lines: dict[str, Line] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._held: set[Line] = set()
+        self._empty = asyncio.Event()
         self._heart: asyncio.Task[None] | None = None
         self.ping = wire.PING
         self.first_wait = _RETURN
         self.admission = Admission()
+        self.on_gone: Callable[[Line], None] = lambda _line: None
         bus.subscribe(self._told)
 
     def start(self) -> None:
@@ -78,8 +80,11 @@ class Gateway:
             self._heart.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._heart
-        bye = wire.Bye(after=min(1.0, self.first_wait), reason="closing")
-        await asyncio.gather(*(line.end(bye) for line in list(self._lines.values())), *self._ending)
+        self._empty.clear()
+        for line in list(self._held):
+            self._end(line, wire.Bye(after=min(1.0, self.first_wait), reason="closing"))
+        if self._held:
+            await self._empty.wait()
 
     def line_of(self, agent_id: str) -> Line | None:
         line = self._lines.get(agent_id)
@@ -89,13 +94,19 @@ class Gateway:
     def lines(self) -> Iterable[Line]:
         return self._lines.values()
 
-    async def open(self, line: Line) -> None:
+    def hold(self, line: Line) -> None:
+        """Looks after a line from now on, though it may not be in use yet."""
+        self._held.add(line)
+
+    def open(self, line: Line) -> None:
         """Puts a line into use and greets the agent."""
         older = self._lines.get(line.agent_id)
         self._lines[line.agent_id] = line
+        self.hold(line)
         if older is not None:
             self._end(older, wire.Bye(after=_REPLACED, reason="replaced"))
-        await line.send(
+        line.greeted = True
+        line.say(
             wire.Welcome(
                 server_id=self._services.server_id,
                 time=rfc3339(self._services.wall()),
@@ -105,32 +116,39 @@ class Gateway:
         )
 
     def drop(self, line: Line) -> None:
-        """Forgets a line that has ended, unless another has taken its place."""
+        """Forgets a line of which nothing is left; in use may be another of its agent."""
         if self._lines.get(line.agent_id) is line:
             del self._lines[line.agent_id]
+        if line in self._held:
+            self._held.discard(line)
+            if line.greeted:
+                self.on_gone(line)
+        if not self._held:
+            self._empty.set()
 
     def _told(self, topic: str) -> None:
         kind, _, rest = topic.partition(":")
         if kind == "x":
             self._services.agents.forget(rest)
-            self._end(self._lines.get(rest), wire.Bye(after=300.0, reason="state"))
+            line = self._lines.get(rest)
+            if line is not None:
+                self._end(line, wire.Bye(after=300.0, reason="state"))
         elif kind == "l":
             agent_id, _, line_id = rest.partition(":")
             line = self._lines.get(agent_id)
             if line is not None and line.line_id != line_id:
                 self._end(line, wire.Bye(after=_REPLACED, reason="replaced"))
 
-    def _end(self, line: Line | None, bye: wire.Bye) -> None:
-        if line is not None:
-            task = asyncio.ensure_future(line.end(bye))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+    def _end(self, line: Line, bye: wire.Bye) -> None:
+        line.end(bye)
+        if line.gone:
+            self.drop(line)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
-            for line in list(self._lines.values()):
-                await line.keep_alive(now)
-                if line.closed:
+            for line in list(self._held):
+                line.keep_alive(now)
+                if line.gone:
                     self.drop(line)

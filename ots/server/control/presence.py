@@ -41,6 +41,7 @@ class Presence:
         self._went: dict[str, Line] = {}
         self._flushed = time.monotonic()
         self._task: asyncio.Task[None] | None = None
+        gateway.on_gone = self._gone
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="control presence")
@@ -52,13 +53,13 @@ class Presence:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         for line in list(self._gateway.lines):
-            self.went(line)
+            self._gone(line)
         await steadily("the list of who is there", partial(self._write, []))
 
     def came(self, line: Line) -> None:
         self._came[line.agent_id] = line
 
-    def went(self, line: Line) -> None:
+    def _gone(self, line: Line) -> None:
         self._went[line.line_id] = line
 
     async def _run(self) -> None:
