@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ots.agent import unrun
+from ots.agent import link_accounts, unrun
 from ots.agent.assignment_duty import AssignmentDuty
 from ots.agent.awake import Awake
 from ots.agent.content_duty import ContentDuty
@@ -26,7 +26,7 @@ from ots.agent.notify import Notifier
 from ots.agent.order import Order
 from ots.agent.passing import Clocks, absence
 from ots.agent.plan_book import PlanBook
-from ots.agent.plans import Planned, budgets
+from ots.agent.plans import Planned
 from ots.agent.presence import Presence, read_state
 from ots.agent.remote_control import RemoteControl
 from ots.agent.runs import Ended, Event, Progress, Runs
@@ -40,6 +40,8 @@ from ots.remote.sending import send_waiting
 from ots.schedule.placing import Placement, decide, ended, next_moment
 from ots.schedule.state import Absence, Job, World
 from ots.session import hold
+from ots.session.link_budget import budgets, main_link
+from ots.session.link_record import LinkRecordError
 from ots.session.rights import present_rights
 from ots.store import Store, StoreError
 
@@ -142,8 +144,10 @@ class Agent:
             for order in found.waiting:
                 if order.origin != "command":
                     planned = self._plans.get(order.tags.get("ots.schedule", ""))
+                    if planned is not None:
+                        self._by_order[order.order_id] = planned.job.schedule_id
                     alone = planned is not None and planned.job.exclusive
-                    await self._runs.submit(order, link=self._link() if alone else None)
+                    await self._runs.submit(order, link=planned.job.link if planned and alone else None)
             self._notifier.ready()
             log.info("The agent runs: %d schedules", len(self._plans))
             await self._keep_time()
@@ -177,6 +181,7 @@ class Agent:
 
     async def _decide(self, now: float, why: Absence) -> None:
         await asyncio.to_thread(self._look_up_plans)
+        await asyncio.to_thread(self._look_up_links, now)
         if self._unwritten:
             await asyncio.to_thread(self._write_unrun)
         started = {name: course.started for name, course in self._state.courses.items()}
@@ -358,6 +363,19 @@ class Agent:
     def _look_up_plans(self) -> None:
         self._plans = {planned.job.schedule_id: planned for planned in self._book.look_up(self._link())}
 
+    def _look_up_links(self, now: float) -> None:
+        """Other runs than the planned ones move data too. Where nobody can say how much, what was known
+        counts, and each run is asked again before it begins."""
+        plans = self._plans
+        pending = {order: plans[name].job for order, name in self._by_order.items() if name in plans}
+        stated = budgets(self._settings)
+        try:
+            found = link_accounts.uses(self._folder, stated, now)
+        except LinkRecordError as error:
+            log.warning("What the links have moved is not known: %s", error)
+        else:
+            link_accounts.take_over(self._state, stated, found, now, pending)
+
     def _jobs(self) -> list[Job]:
         return [planned.job for planned in self._plans.values()]
 
@@ -369,7 +387,7 @@ class Agent:
             plan = understand(order)
         except Refused:
             return None  # its child says why
-        return self._link() if wants_its_link(plan) else None
+        return main_link(plan) if wants_its_link(plan) else None
 
     def _link(self) -> str:
         return link_of(self._settings)

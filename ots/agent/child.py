@@ -38,7 +38,6 @@ class Finished:
     verdict: str | None = None
     reason: str | None = None
     moved: int = 0
-    links: tuple[str, ...] = ()
 
 
 class Child:
@@ -143,7 +142,6 @@ class Child:
                 event.get("verdict"),
                 self._overdue or event.get("reason"),
                 event.get("bytes", 0),
-                tuple(event.get("links", ())),
             )
 
     def _count_from(self, delay: float) -> None:

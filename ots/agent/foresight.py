@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ots.agent import link_accounts
 from ots.agent.agent import link_of, world_of
 from ots.agent.plans import Planned, all_plans
 from ots.agent.presence import read_state
@@ -13,6 +15,9 @@ from ots.config import Settings
 from ots.schedule.placing import Placement, foresee
 from ots.schedule.state import State, World
 from ots.session import hold
+from ots.session.link_record import LinkRecordError, Use
+
+log = logging.getLogger("ots.agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Foresight:
     world: World
     state: State
     link: str
+    uses: Mapping[str, Use]
 
 
 def look_ahead(settings: Settings, seconds: float) -> Foresight:
@@ -33,7 +39,13 @@ def look_ahead(settings: Settings, seconds: float) -> Foresight:
     world = world_of(settings, None if held is None else str(held))
     state = read_state(settings.data_dir)
     plans = all_plans(settings, link)
+    try:
+        uses = link_accounts.uses(settings.data_dir, world.budgets, now)
+        link_accounts.take_over(state, world.budgets, uses, now, {})
+    except LinkRecordError as error:
+        log.warning("What the links have moved is not known: %s", error)
+        uses = {}
     for course in state.courses.values():  # what has passed is the running agent's affair
         course.settled = max(course.settled, now)
     found = foresee([planned.job for planned in plans], state, world, now, now + seconds)
-    return Foresight(plans, found, world, state, link)
+    return Foresight(plans, found, world, state, link, uses)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ots import units
 from ots.agent.order import CaseReference, Order, Origin
 from ots.agent.understanding import Refused, understand, wants_its_link
 from ots.config import Settings, SettingsError
@@ -28,9 +27,10 @@ from ots.remote.assignments import kept_assignments
 from ots.remote.membership import Membership, MembershipError, read_membership
 from ots.schedule.document import Schedule
 from ots.schedule.placing import MOST_MOVED, Placement
-from ots.schedule.state import Budget, Job
+from ots.schedule.state import Job
 from ots.schema.place import InOptions
 from ots.schema.schedule import read_schedule
+from ots.session.link_budget import main_link, moves_over
 from ots.strictyaml import Problem
 
 log = logging.getLogger("ots.agent")
@@ -105,24 +105,6 @@ def _assigned_plans(settings: Settings, link: str) -> list[Planned]:
     return [_assigned(each, membership, link) for each in found]
 
 
-def budgets(settings: Settings) -> dict[str, Budget]:
-    """The links' monthly budgets. Raises SettingsError for one that can't be read."""
-    return {link: _budget(link, text) for link, text in settings.budget.items()}
-
-
-def _budget(link: str, text: str) -> Budget:
-    size, _, day = text.partition(" from ")
-    try:
-        found = Budget(int(units.parse(size.strip(), "size")), int(day or 1))
-        if not 1 <= found.day <= 28:
-            raise ValueError
-    except ValueError:
-        raise SettingsError(
-            f"budget.{link}: {text[:40]!r} is no budget.", "Write it like '5 GB from 15' (days 1 to 28)."
-        ) from None
-    return found
-
-
 def _local(name: str, path: Path, link: str) -> Planned:
     written: dict[str, Any] = {}
     fault: str | None = None
@@ -168,8 +150,6 @@ def _assigned(given: Assignment, membership: Membership | None, link: str) -> Pl
 
 def _planned(name: str, link: str, draft: Planned, written: Mapping[str, Any], fault: str | None) -> Planned:
     """The draft with its schedule, and with what its case needs."""
-    from dataclasses import replace
-
     plan: CasePlan | None = None
     problems: list[Problem] = []
     schedule: Schedule | None = None
@@ -190,21 +170,18 @@ def _planned(name: str, link: str, draft: Planned, written: Mapping[str, Any], f
             fault = f"{name}: neither this schedule nor the case {draft.case.name} says when"
     if plan is None:
         return replace(draft, job=replace(draft.job, schedule=schedule or _NEVER, refusal=fault))
-    estimate = plan.estimate
-    unbounded = estimate.received is None or estimate.sent is None
+    estimate, link = plan.estimate, main_link(plan)
     job = Job(
         name,
         schedule or _NEVER,
         link,
         exclusive=wants_its_link(plan),
         seconds=estimate.duration,
-        bytes=None if unbounded else (estimate.received or 0) + (estimate.sent or 0),
+        bytes=moves_over(plan).get(link, 0),
         refusal=fault or _licence(plan),
         not_after=draft.job.not_after,
     )
-    longest = max(draft.max_duration if draft.assignment_id else 0.0, estimate.patience + _MARGIN)
-    if draft.assignment_id is not None:
-        longest = draft.max_duration
+    longest = estimate.patience + _MARGIN if draft.assignment_id is None else draft.max_duration
     return replace(draft, job=job, max_duration=longest)
 
 

@@ -71,7 +71,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an order ended. `moved` are the bytes that its run moved, by the interfaces in `links`."""
+    """How an order ended. `moved` are the bytes that its run moved."""
 
     order_id: str
     state: EndState
@@ -79,7 +79,6 @@ class Ended:
     verdict: str | None = None
     reason: str | None = None
     moved: int = 0
-    links: tuple[str, ...] = ()
 
 
 Event = Started | Progress | Ended
@@ -264,7 +263,6 @@ class Runs:
                 found.verdict,
                 run.why or found.reason,
                 found.moved,
-                found.links,
             )
         )
 

@@ -35,10 +35,15 @@ from ots.remote.enrolled import queue_of_run
 from ots.remote.membership import MembershipError, read_membership
 from ots.session.admission import admit
 from ots.session.execute import Options, execute
+from ots.session.link_budget import within_budgets
+from ots.session.link_record import BeyondBudget
 from ots.store import Store, StoreError
 
 _PR_SET_PDEATHSIG = 1
 _MOST_ORDER = 1 << 20
+_ASIDE_BEYOND = 600.0
+"""Seconds beyond its longest duration for which a run that died without a word keeps what was set aside."""
+
 _BETWEEN_WORDS = 0.5
 """Seconds between two events that only tell of progress."""
 
@@ -82,10 +87,13 @@ def run(order: Order, say: Say) -> None:
         plan = understand(order)
         stated = settings()
         with Store.open(stated.data_dir) as store:
-            admission = admit(plan, order.issuer, stated, order_id=order.order_id, server=_server())
-            say({"event": "admitted", "delay": admission.decision.start_delay})
-            result = execute(admission.plan, _options(order), stated, store, Teller(say), admission)
-    except (Refused, SettingsError) as error:
+            longest = order.max_duration + _ASIDE_BEYOND
+            with within_budgets(order.order_id, plan, stated, longest) as most:
+                admission = admit(plan, order.issuer, stated, order_id=order.order_id, server=_server())
+                say({"event": "admitted", "delay": admission.decision.start_delay})
+                options = _options(order, most)
+                result = execute(admission.plan, options, stated, store, Teller(say), admission)
+    except (Refused, SettingsError, BeyondBudget) as error:
         _ended(say, "refused", reason=str(error))
         return
     except StoreError as error:
@@ -100,7 +108,6 @@ def run(order: Order, say: Say) -> None:
         reason=report.run.reason if result.not_stored is None else f"not stored: {result.not_stored}",
         stored=result.not_stored is None,
         bytes=report.run.data.received_bytes + report.run.data.sent_bytes,
-        links=sorted({str(link) for context in report.contexts if (link := _link(context))}),
     )
 
 
@@ -108,14 +115,13 @@ def _ended(say: Say, state: str, **facts: Any) -> None:
     say({"event": "ended", "state": state, **facts})
 
 
-def _link(context: Any) -> str | None:
-    interface = context.network.get("interface") if isinstance(context.network, dict) else None
-    return interface if isinstance(interface, str) else None
-
-
-def _options(order: Order) -> Options:
-    tags = {**order.tags, **tags_of(order)}
-    return Options(tags=tags, queue=queue_of_run(settings(), asked=None, by_hand=False))
+def _options(order: Order, most: int | None) -> Options:
+    return Options(
+        tags={**order.tags, **tags_of(order)},
+        max_data=most,
+        queue=queue_of_run(settings(), asked=None, by_hand=False),
+        order_id=order.order_id,
+    )
 
 
 def tags_of(order: Order) -> dict[str, str]:

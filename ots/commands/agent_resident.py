@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ots.commands.agent_run import placement_document, placement_line
 from ots.i18n import _
+
+if TYPE_CHECKING:
+    from ots.schedule.state import Budget
+    from ots.session.link_record import Use
 
 _NEXT = 5
 _AHEAD = 7 * 86_400.0
@@ -39,8 +44,7 @@ def resident_document() -> dict[str, Any]:
         "next": [placement_document(each) for each in found.placements[:_NEXT]],
         "last": _last(),
         "budgets": {
-            link: {"limit_bytes": budget.bytes, "moved_bytes": found.state.link(link).moved}
-            for link, budget in found.world.budgets.items()
+            link: _budget(budget, found.uses.get(link)) for link, budget in found.world.budgets.items()
         },
     }
 
@@ -62,12 +66,34 @@ def resident_lines() -> Iterator[str]:
     if shown["held"]:
         yield _("Hold: {reason}").format(reason=shown["held"])
     for link, budget in shown["budgets"].items():
-        moved, limit = (display(float(budget[name]), "By") for name in ("moved_bytes", "limit_bytes"))
-        yield _("Budget of {link}: {moved} of {limit}").format(link=link, moved=moved, limit=limit)
+        limit = display(float(budget["limit_bytes"]), "By")
+        if budget["moved_bytes"] is None:
+            text = _("Budget of {link}: nobody can say how much of {limit} is used")
+            yield text.format(link=link, limit=limit)
+            continue
+        moved, aside = (display(float(budget[name]), "By") for name in ("moved_bytes", "aside_bytes"))
+        yield _("Budget of {link}: {moved} of {limit} since {since}, {aside} set aside for runs").format(
+            link=link, moved=moved, limit=limit, since=budget["since"], aside=aside
+        )
+        if len(budget["networks"]) > 1:
+            for network, count in budget["networks"].items():
+                moved = display(float(count), "By")
+                yield _("  by {network}: {moved}").format(network=network or _("unknown"), moved=moved)
     for entry in shown["last"]:
         yield _("Last: {start} {case} {verdict}").format(**entry)
     for each in look_ahead(settings(), _AHEAD).placements[:_NEXT]:
         yield _("Next: {run}").format(run=placement_line(each))
+
+
+def _budget(budget: Budget, use: Use | None) -> dict[str, Any]:
+    """A link's month. `moved_bytes` are of all runs, `networks` the same by the network behind the link."""
+    return {
+        "limit_bytes": budget.bytes,
+        "since": budget.month(time.time()).isoformat(),
+        "moved_bytes": None if use is None else use.moved,
+        "aside_bytes": None if use is None else sum(use.aside.values()),
+        "networks": None if use is None else dict(use.networks),
+    }
 
 
 def _last() -> list[dict[str, Any]]:

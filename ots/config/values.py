@@ -136,7 +136,7 @@ class Settings(_Section):
     budget: Annotated[
         dict[str, str],
         Field(
-            description="Most that schedules may move over an interface in a month, such as '5 GB from 15'."
+            description="Most that unattended runs may move over a link in a month, such as '5 GB from 15'."
         ),
     ] = {}
     vars: Annotated[dict[str, str], Field(description="Variables of cases.")] = {}

@@ -26,6 +26,8 @@ class DataBudget:
         self._class: ErrorClass = "resource" if code == "DATA_BUDGET" else "permission"
         self._remedy = _REMEDY if code == "DATA_BUDGET" else _POLICY_REMEDY
         self.use = DataUse(limit_bytes=limit)
+        self.by_link: dict[str, int] = {}
+        """The same bytes by the interfaces that they went over."""
 
     @property
     def left(self) -> int | None:
@@ -33,10 +35,15 @@ class DataBudget:
             return None
         return max(0, self.use.limit_bytes - self.use.received_bytes - self.use.sent_bytes)
 
-    def spend(self, *, received: int = 0, sent: int = 0) -> None:
+    def over(self, link: str) -> LinkShare:
+        """The budget, for what goes over this interface."""
+        return LinkShare(self, link)
+
+    def spend(self, *, received: int = 0, sent: int = 0, link: str = "none") -> None:
         with self._spending:
             self.use.received_bytes += received
             self.use.sent_bytes += sent
+            self.by_link[link] = self.by_link.get(link, 0) + received + sent
         if self.left == 0:
             raise Failed(
                 self._class,
@@ -60,6 +67,17 @@ class DataBudget:
             message=f"needs up to {_bytes(needed)}, and {_bytes(self.left)} are left of the data budget",
             remedy=self._remedy,
         )
+
+
+class LinkShare:
+    """A run's budget as one measurement spends from it."""
+
+    def __init__(self, budget: DataBudget, link: str) -> None:
+        self._budget = budget
+        self._link = link
+
+    def spend(self, *, received: int = 0, sent: int = 0) -> None:
+        self._budget.spend(received=received, sent=sent, link=self._link)
 
 
 def _bytes(number: int | None) -> str:

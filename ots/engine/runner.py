@@ -22,7 +22,7 @@ from ots.engine.recorder import AttemptRecorder
 from ots.engine.step import StepRun
 from ots.model.outcome import Outcome, Verdict, outcome_of, worst
 from ots.model.report import Context, Precheck, Report
-from ots.probe import Probe
+from ots.probe import Probe, Route
 from ots.schema.case import PrecheckSpec
 
 _LOGGER = logging.getLogger("ots.engine")
@@ -320,12 +320,13 @@ class Runner:
         recorder = AttemptRecorder(0, 0, spec.target.text, began - self._start, 0)
         log = StepLog(clock, self._start)
         limit = max(spec.wait, 10.0)
+        route = getattr(spec.params, "route", Route())
         context = AttemptContext(
             {spec.target.text: recorder},
             clock=clock,
             start=self._start,
             deadline=began + limit,
-            budget=self._env.budget,
+            budget=self._env.budget.over(await self._env.egress(spec.target, route)),
             log=log,
             workdir=self._env.workdir,
             secret=self._env.secret,

@@ -136,7 +136,7 @@ class StepRun:
     async def _attempt(
         self, targets: Sequence[Target], cycle: int, context: int, deadline: float
     ) -> list[AttemptRecorder]:
-        clock = self._env.clock
+        clock, budget = self._env.clock, self._env.budget.over(await self._link(targets[0]))
         now = clock.monotonic()
         recorders = [
             AttemptRecorder(len(self._recorders) + offset, cycle, target.text, now - self._start, context)
@@ -148,7 +148,7 @@ class StepRun:
             clock=clock,
             start=self._start,
             deadline=deadline,
-            budget=self._env.budget,
+            budget=budget,
             log=self.log,
             workdir=self._env.workdir,
             secret=self._env.secret,
@@ -218,8 +218,10 @@ class StepRun:
             return []
         if kind == "host":
             return ["host"]
-        route = getattr(self.step.params, "route", Route())
-        return [await self._env.egress(target, route) for target in self.step.targets]
+        return [await self._link(target) for target in self.step.targets]
+
+    async def _link(self, target: Target) -> str:
+        return await self._env.egress(target, getattr(self.step.params, "route", Route()))
 
     def _missing(self) -> Error | None:
         for requirement in self.planned.probe.requires:

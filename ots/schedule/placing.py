@@ -266,10 +266,4 @@ def _beyond_budget(job: Job, state: State, world: World, start: float) -> str | 
     link, month = state.link(job.link), budget.month(start).isoformat()
     if link.month != month:
         link.month, link.moved = month, 0
-    if job.bytes is None:
-        return f"{job.link} has a budget, and nobody can say how much this moves"
-    left = max(0, budget.bytes - link.moved)
-    if job.bytes <= left:
-        return None
-    moves, rest, whole = (units.display(float(size), "By") for size in (job.bytes, left, budget.bytes))
-    return f"moves up to {moves}; of the month's {whole} for {job.link}, {rest} are left"
+    return budget.beyond(job.link, link.moved, job.bytes)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from ots import units
 from ots.schedule.document import Schedule
 
 Absence = Literal["asleep", "stopped", "clock", "busy"]
@@ -64,6 +65,16 @@ class Budget:
         before = today.replace(day=1)
         year, month = (before.year - 1, 12) if before.month == 1 else (before.year, before.month - 1)
         return date(year, month, self.day)
+
+    def beyond(self, link: str, moved: int, most: int | None) -> str | None:
+        """Why what is left of it after `moved` does not suffice for `most` bytes; None if it does."""
+        if most is None:
+            return f"{link} has a budget, and nobody can say how much this moves"
+        left = max(0, self.bytes - moved)
+        if most <= left:
+            return None
+        moves, rest, whole = (units.display(float(size), "By") for size in (most, left, self.bytes))
+        return f"moves up to {moves}; of the month's {whole} for {link}, {rest} are left"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ots.session.calibration import ceilings
 from ots.session.hold import tell_when_held
 from ots.session.identity import uuid7
 from ots.session.job import add_late_notes, job_of_run
+from ots.session.link_meter import LinkMeter
 from ots.session.signals import Stopper, stopping
 from ots.session.sink import StoreSink
 from ots.store import Store, StoreError
@@ -37,7 +38,8 @@ log = logging.getLogger("ots.session")
 class Options:
     """How a case is to be run, beside what it says itself. Times in seconds, data in bytes.
 
-    `queue` says whether its report is to be sent to the server, and who ran it.
+    `queue` says whether its report is to be sent to the server, and who ran it. `order_id` is the name under
+    which bytes were set aside for it.
     """
 
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Options:
     duration: float | None = None
     max_data: int | None = None
     queue: Queue = "no"
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,19 @@ def execute(
     targets = [target for planned in plan.steps for target in planned.step.targets]
     with stopping() as stopper, store.begin(report, queue=options.queue) as writer:
         sink = StoreSink(writer)
+        budget = DataBudget(options.max_data) if admission is None else admission.budget(options.max_data)
+        observe = attachment.observer(settings, targets)
+        meter = LinkMeter(settings.data_dir, budget, observe, options.order_id)
         environment = Environment(
             sink=sink,
             workdir=writer.workdir,
             secret=settings.secret if admission is None else admission.secret(settings.secret),
-            observe=attachment.observer(settings, targets),
+            observe=meter.observe,
             egress=attachment.egress,
             surroundings=Surroundings,
             watcher=watcher or Nobody(),
             clock=clock,
-            budget=DataBudget(options.max_data) if admission is None else admission.budget(options.max_data),
+            budget=budget,
             ceilings=ceilings(store.folder),
         )
         unattended = None if admission is None or admission.issuer.kind == "local" else admission
@@ -94,9 +100,12 @@ def execute(
             environment.start_delay = unattended.decision.start_delay
         watched = unattended is not None and unattended.decision.allowed
         holding = settings.data_dir if watched else None
-        asyncio.run(_run(plan, environment, report, options, stopper, holding))
+        try:
+            asyncio.run(_run(plan, environment, report, options, stopper, holding))
+        finally:
+            meter.book()
         if unattended is not None:
-            use = environment.budget.use
+            use = budget.use
             unattended.ended(use.received_bytes + use.sent_bytes)
         _take_late_notes(report, settings)
         report.agent["licence"]["state_at_end"] = plan.entitlement.record(clock.wall())["state"]

@@ -154,11 +154,12 @@ def test_a_case_that_was_missing_is_found_when_it_is_there(desk: Desk) -> None:
     assert desk.look()["mine"].job.refusal is None
 
 
-def test_another_link_and_a_word_to_look_again_make_all_anew(desk: Desk) -> None:
-    assert desk.settled()["home"].job.link == "eth0"
-    assert desk.look("wwan0")["home"].job.link == "wwan0"
-    desk.look("wwan0")
-    desk.made = 0
+def test_another_way_out_and_a_word_to_look_again_make_all_anew(desk: Desk) -> None:
+    assert desk.settled()["home"].job.link == "lo", "where its target is"
+    for link in ("wwan0", "eth0"):
+        desk.made = 0
+        desk.look(link)
+        assert desk.made == 1, "names are reached another way now"
     desk.book.forget()
-    desk.look("wwan0")
-    assert desk.made == 1
+    desk.look("eth0")
+    assert desk.made == 2
