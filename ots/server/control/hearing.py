@@ -118,12 +118,18 @@ class Hearing:
         """Returns which commands of which agents have ended for good and may be forgotten by them."""
         now = self._services.wall()
         said = [(agent_id, standing) for agent_id, message in batch for standing in _standings(message)]
+        ahead = [
+            (agent_id, message.last_seq)
+            for agent_id, message in batch
+            if isinstance(message, wire.Hello) and 0 < message.last_seq < 1 << 53
+        ]
+        if not (said or ahead):
+            return []
         async with self._bus.changing() as change:
             for start in range(0, len(said), _AT_ONCE):
                 await _settle(change, said[start : start + _AT_ONCE], now)
-            for agent_id, message in batch:
-                if isinstance(message, wire.Hello) and 0 < message.last_seq < 1 << 53:
-                    await catch_up(change.connection, agent_id, message.last_seq)
+            for agent_id, seq in ahead:
+                await catch_up(change.connection, agent_id, seq)
         return [(agent_id, one.command_id) for agent_id, one in said if one.state not in _GOING_ON]
 
     async def _write_progress(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 from sqlalchemy import select
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ots.server.services import Services
 
 _FRESH = 1.0
+_AT_ONCE = 500
+_Answer: TypeAlias = "asyncio.Future[AgentCaller | None]"
 _STATES = {
     "pending": "agent-pending",
     "suspended": "agent-suspended",
@@ -31,66 +34,105 @@ _STATES = {
 
 
 class KnownAgents:
-    """The agents that called within the last second, so that a busy one costs no query each time."""
+    """The agents that called within the last second, so that a busy one costs no query each time.
+
+    Who asks while a query runs is answered by the next one, with all others: thousands may come at once.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[str, tuple[float, AgentCaller | None]] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[AgentCaller | None]] = {}
+        self._asked: dict[str, _Answer] = {}
+        self._unread: list[tuple[str, _Answer]] = []
+        self._reader: asyncio.Task[None] | None = None
 
     def forget(self, agent_id: str) -> None:
         self._known.pop(agent_id, None)
-        self._asking.pop(agent_id, None)
+        self._asked.pop(agent_id, None)
 
     async def get(self, agent_id: str) -> AgentCaller | None:
         """The agent's row, None if there is none. Raises DatabaseAway."""
         read, caller = self._known.get(agent_id, (-math.inf, None))
         age = time.monotonic() - read
-        # One query for all that ask for the same agent, and before a busy one has to wait for it.
-        task = self._asking.get(agent_id)
-        if task is None and age > _FRESH / 2:
-            task = self._asking[agent_id] = asyncio.create_task(self._ask(agent_id), name="agent's row")
-        if task is None or age < _FRESH:
+        answer = self._asked.get(agent_id)
+        if answer is None and age > _FRESH / 2:  # before a busy one has to wait for it
+            answer = self._ask(agent_id)
+        if answer is None or age < _FRESH:
             return caller
-        return await asyncio.shield(task)
+        return await asyncio.shield(answer)
 
-    async def _ask(self, agent_id: str) -> AgentCaller | None:
-        now = time.monotonic()
+    def _ask(self, agent_id: str) -> _Answer:
+        answer: _Answer = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_note_failure)
+        self._asked[agent_id] = answer
+        self._unread.append((agent_id, answer))
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read_on(), name="agents' rows")
+        return answer
+
+    async def _read_on(self) -> None:
+        while self._unread:
+            batch, self._unread = self._unread[:_AT_ONCE], self._unread[_AT_ONCE:]
+            now = time.monotonic()
+            try:
+                rows = await self._read({agent_id for agent_id, _ in batch})
+            except Exception as error:  # noqa: BLE001 - whoever asked hears of it
+                for agent_id, answer in batch:
+                    self._take_back(agent_id, answer)
+                    answer.set_exception(error)
+                continue
+            for agent_id, answer in batch:
+                self._give(agent_id, answer, rows.get(agent_id), now)
+            self._let_go(now)
+
+    def _give(self, agent_id: str, answer: _Answer, row: Any, now: float) -> None:
+        current = self._take_back(agent_id, answer)
         try:
-            caller = await self._read(agent_id)
-            if self._asked_by_this_task(agent_id):
-                self._known[agent_id] = (now, caller)
-                self._known.move_to_end(agent_id)
-                self._let_go(now)
-            return caller
-        finally:
-            if self._asked_by_this_task(agent_id):
-                del self._asking[agent_id]
+            caller = None if row is None else _caller(row)
+        except ValueError as error:
+            answer.set_exception(error)
+            return
+        if current:
+            self._known[agent_id] = (now, caller)
+            self._known.move_to_end(agent_id)
+        answer.set_result(caller)
+
+    def _take_back(self, agent_id: str, answer: _Answer) -> bool:
+        """Not if the agent was forgotten meanwhile: what is read may be what was before."""
+        if self._asked.get(agent_id) is not answer:
+            return False
+        del self._asked[agent_id]
+        return True
 
     def _let_go(self, now: float) -> None:
         """Of those that are not fresh any more: thousands call once and stay on their line."""
         while len(self._known) > 1 and next(iter(self._known.values()))[0] < now - _FRESH:
             self._known.popitem(last=False)
 
-    def _asked_by_this_task(self, agent_id: str) -> bool:
-        """Not so once the agent was forgotten meanwhile: what is read may be what was before."""
-        return self._asking.get(agent_id) is asyncio.current_task()
-
-    async def _read(self, agent_id: str) -> AgentCaller | None:
+    async def _read(self, agents: Collection[str]) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            row = (await connection.execute(select(agent).where(agent.c.agent_id == agent_id))).one_or_none()
-        if row is None:
-            return None
-        return AgentCaller(
-            name=f"agent {agent_id}",
-            agent_id=agent_id,
-            status=row.status,
-            department_id=row.department_id,
-            project_id=row.project_id,
-            tier=row.tier,
-            key=read_public(row.public_key),
-            skew=0.0,
-        )
+            rows = (await connection.execute(select(agent).where(agent.c.agent_id.in_(agents)))).all()
+        return {row.agent_id: row for row in rows}
+
+
+def _caller(row: Any) -> AgentCaller:
+    """Raises ValueError for a key that is none."""
+    return AgentCaller(
+        name=f"agent {row.agent_id}",
+        agent_id=row.agent_id,
+        status=row.status,
+        department_id=row.department_id,
+        project_id=row.project_id,
+        tier=row.tier,
+        key=read_public(row.public_key),
+        skew=0.0,
+    )
+
+
+def _note_failure(answer: _Answer) -> None:
+    """Asked ahead of time, an answer may have nobody who waits for it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def agent_of_request(services: Services, request: web.Request, *, any_state: bool) -> AgentCaller:
