@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from ots.agent.ledger import Ledger
-from ots.agent.presence import read_status
+from ots.agent.presence import Presence, read_status
 from ots.model.report import Report
+from ots.schedule.state import Course, State
 from ots.store import Store, StoreError
 from tests.command_line import CommandLine
 
@@ -46,12 +47,21 @@ def line(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def plan(line: CommandLine, count: int, *when: str) -> None:
-    """Plans a ping every ten seconds."""
+def plan(line: CommandLine, count: int, catch_up: str = "none") -> None:
+    """Plans a ping every ten seconds: a moment that has just passed is still to be decided, as if an agent
+    had ended right before it, and the next one comes in five seconds. So nobody waits for the clock."""
     case = line.folder / "home.yaml"
     case.write_text(CASE.replace("COUNT", str(count)))
-    when = when or ("--every", "10 s", "--spread", "0 s")
-    assert line.run("agent", "schedule", "add", str(case), *when).returncode == 0
+    schedules = line.folder / "config" / "ots" / "schedules"
+    schedules.mkdir(parents=True)
+    coming = time.time() + 5
+    period = coming / (coming // 10)
+    when = f"every: {period:.15f} s, spread: 0 s, catch_up: {catch_up}"
+    (schedules / "home.yaml").write_text(f"case: {case}\nschedule: {{{when}}}\n")
+    before = coming - period - 1
+    presence = Presence(line.folder / "data")
+    presence.keep(State(courses={"home": Course(since=before, settled=before)}, seen=before))
+    presence.leave()
 
 
 @contextmanager
@@ -140,7 +150,7 @@ def test_ended_while_it_runs_it_stores_what_was_measured(line: CommandLine) -> N
 def test_killed_while_it_runs_the_next_one_says_interrupted_and_does_not_run_it_again(
     line: CommandLine,
 ) -> None:
-    plan(line, 600, "--every", "10 s", "--spread", "0 s", "--catch-up", "once")
+    plan(line, 600, catch_up="once")
     with agent(line) as process:
         run = soon(lambda: running(line))
         process.kill()
@@ -165,11 +175,13 @@ def test_a_faulty_schedule_is_refused_and_the_others_run(line: CommandLine) -> N
     folder = line.folder / "config" / "ots" / "schedules"
     (folder / "bad.yaml").write_text("case: no-such-case\nschedule: {every: 10 s}\n")
     (folder / "worse.yaml").write_text("case: [\n")
+    more = ("--name", "more", "--every", "1 h")
+    assert line.run("agent", "schedule", "add", str(line.folder / "home.yaml"), *more).returncode == 0
     with agent(line) as process:
         soon(lambda: some(line, "completed"))
         assert process.poll() is None
         listed = {each["schedule"]: each["refusal"] for each in line.json("agent", "schedule", "list")}
-    assert listed["home"] is None
+    assert listed["home"] is None and listed["more"] is None
     assert "no-such-case" in listed["bad"]
     assert listed["worse"]
     said = line.run("agent", "run", "--plan", "--for", "1 min").stdout
@@ -178,11 +190,11 @@ def test_a_faulty_schedule_is_refused_and_the_others_run(line: CommandLine) -> N
 
 @pytest.mark.netns
 def test_on_a_full_disk_it_goes_on_and_records_what_was_not_when_there_is_room(line: CommandLine) -> None:
-    plan(line, 2)
     data, process_log = line.folder / "data", line.folder / "log"
     data.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(data)], check=True)
     try:
+        plan(line, 2)
         with agent(line) as process:
             soon(lambda: some(line, "completed"))
             filler = data / "filler"
@@ -193,6 +205,7 @@ def test_on_a_full_disk_it_goes_on_and_records_what_was_not_when_there_is_room(l
             soon(lambda: "could not be recorded" in process_log.read_text())
             assert process.poll() is None
             filler.unlink()
+            process.send_signal(signal.SIGHUP)
             soon(lambda: some(line, "aborted"))
             process.send_signal(signal.SIGTERM)
             assert process.wait(25) == 0
