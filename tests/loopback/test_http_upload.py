@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from ots.netio.transfer.payload import LARGEST, PAGE, SMALLEST, PieceSize, RandomPage
+from ots.netio.transfer.segments import whole
 from ots.probes.http_upload import HTTPUpload
 from ots.server.peers.process import started
 from ots.stats.validity import graded
@@ -202,10 +204,22 @@ async def test_error_status_after_the_whole_body_is_rejected(nginx: Nginx) -> No
 def test_payload_can_not_be_compressed() -> None:
     """A whole page of pieces shrinks by nothing, wherever it begins."""
     page = RandomPage()
-    pieces = [bytes(page.piece(SMALLEST).view) for _ in range(PAGE // SMALLEST - 1)]
+    pieces = [bytes(page.piece(SMALLEST)) for _ in range(PAGE // SMALLEST - 1)]
     assert len(set(pieces)) == len(pieces)
     assert len(zlib.compress(b"".join(pieces))) > len(pieces) * SMALLEST
     assert len(page.piece(LARGEST)) == LARGEST
+
+
+def test_pieces_fill_whole_segments() -> None:
+    """Of a large piece nothing is left over for a segment of its own; a small one stays as it is."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sock,
+    ):
+        segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+        assert 0 < whole(sock, LARGEST) <= LARGEST < whole(sock, LARGEST) + segment
+        assert whole(sock, LARGEST) % segment == 0
+        assert whole(sock, segment - 1) == segment - 1
 
 
 def test_piece_size_follows_the_path() -> None:

@@ -15,6 +15,7 @@ from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
 from ots.netio.transfer.outflow import Outflow
 from ots.netio.transfer.payload import PieceSize, RandomPage
+from ots.netio.transfer.segments import whole
 
 
 class FileSending:
@@ -53,7 +54,7 @@ class FileSending:
         while not self._cut() and (end is None or self.handed < end):
             left = size.bytes if end is None else min(size.bytes, end - self.handed)
             before, handed = self._clock.monotonic(), self.handed
-            for count in out.put(self._page.at(handed, left)):
+            for count in out.put(*self._page.at(handed, whole(sock, left))):
                 self.handed = handed + count
                 if self._flow.begin is None:
                     self._flow.begin = self._flow.end = self._clock.monotonic()
@@ -93,7 +94,7 @@ class FileSending:
         """The hash of the whole file, in hex."""
         digest, place = hashlib.sha256(), 0
         while place < self.handed:
-            piece = self._page.at(place, self.handed - place)
-            digest.update(piece)
-            place += len(piece)
+            for piece in self._page.at(place, self.handed - place):
+                digest.update(piece)
+                place += len(piece)
         return digest.hexdigest()

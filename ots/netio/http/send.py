@@ -21,7 +21,8 @@ from ots.netio.transfer.acknowledged import Acknowledged
 from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
 from ots.netio.transfer.outflow import Outflow
-from ots.netio.transfer.payload import SMALLEST, Piece, PieceSize, RandomPage
+from ots.netio.transfer.payload import SMALLEST, PieceSize, RandomPage
+from ots.netio.transfer.segments import whole
 from ots.stats.throughput import Curve
 
 MAX_ANSWER = 8 << 20
@@ -77,9 +78,9 @@ class Sending:
             piece = self._piece(size)
             self.handed += len(piece)
             if self._chunked:
-                self.framing += len(_chunk_size(piece)) + len(_CRLF)
+                self.framing += _framing(len(piece))
             before = self._clock.monotonic()
-            yield piece.view
+            yield piece
             size.adapt(self._seen() - before)
             # A path that never says "wait" would otherwise keep the loop, and the cut, from happening.
             await asyncio.sleep(0)
@@ -97,8 +98,12 @@ class Sending:
     def _before_last(self) -> bool:
         return not self._cut() and (self._share is None or self.handed < self._share - SMALLEST)
 
-    def _piece(self, size: PieceSize, spare: int = 0) -> Piece:
+    def _piece(self, size: PieceSize, spare: int = 0, sock: socket.socket | None = None) -> memoryview:
         left = size.bytes if self._share is None else min(size.bytes, self._share - spare - self.handed)
+        if sock is not None:
+            left = whole(sock, left)
+            # With what frames it, a chunk is as long as the piece was to be.
+            left = max(1, left - _framing(left)) if self._chunked else left
         return self._page.piece(left)
 
     def _seen(self) -> float:
@@ -118,9 +123,8 @@ class Sending:
             wire = self._client.wire
             if wire is None:
                 return
-            with self._page.file() as file, socket.socket(fileno=socket.dup(wire)) as sock:
-                out = Outflow(sock, file)
-                work = partial(self._told, lambda: self._write(out, size))
+            with socket.socket(fileno=socket.dup(wire)) as sock:
+                work = partial(self._told, lambda: self._write(sock, size))
                 await aside(work, lambda: wake(sock, socket.SHUT_RDWR))
         except OSError:
             # What the peer has to say of it, aiohttp hears: an answer, or the end.
@@ -142,17 +146,18 @@ class Sending:
             if self._chunked:
                 head = _chunk_size(piece)
                 # One text, so that its records are full.
-                sealer.put(memoryview(b"".join((head, piece.view, _CRLF))))
+                sealer.put(memoryview(b"".join((head, piece, _CRLF))))
                 self.framing += len(head) + len(_CRLF)
             else:
-                sealer.put(piece.view)
+                sealer.put(piece)
             self.handed += len(piece)
             size.adapt(self._clock.monotonic() - before)
 
-    def _write(self, out: Outflow, size: PieceSize) -> None:
+    def _write(self, sock: socket.socket, size: PieceSize) -> None:
         """All but the last, in a thread."""
+        out = Outflow(sock)
         while self._before_last:
-            piece = self._piece(size, SMALLEST)
+            piece = self._piece(size, SMALLEST, sock)
             before = self._clock.monotonic()
             handed, framing = self.handed, self.framing
             head, tail = (_chunk_size(piece), _CRLF) if self._chunked else (b"", b"")
@@ -187,8 +192,13 @@ class Sending:
         self._acknowledged.begin(self._client.connection)
 
 
-def _chunk_size(piece: Piece) -> bytes:
+def _chunk_size(piece: memoryview) -> bytes:
     return b"%x\r\n" % len(piece)
+
+
+def _framing(count: int) -> int:
+    """Bytes around a chunk of so many bytes (RFC 9112 section 7.1)."""
+    return len(b"%x\r\n" % count) + len(_CRLF)
 
 
 class PeerSeries(msgspec.Struct):

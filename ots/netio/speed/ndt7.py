@@ -227,7 +227,7 @@ class _Upload(_Test):
             listening = asyncio.create_task(self._listen(ws, lane))
             try:
                 while not (self._load.cut or listening.done()):
-                    await ws.send_bytes(bytes(self._page.piece(lane.next_size()).view))
+                    await ws.send_bytes(bytes(self._page.piece(lane.next_size())))
                     if flow.begin is None:
                         flow.begin = flow.end = clock.monotonic()
                     # A path that never says "wait" would otherwise keep the cut from happening.
