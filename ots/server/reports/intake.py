@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import select
@@ -31,7 +32,20 @@ _PLAIN_GZIP = b"\x1f\x8b\x08\x00"
 
 
 async def put_report(call: Call) -> Answer:
-    """Keeps one revision. 201 with its receipt, 200 with the same receipt when it comes again."""
+    """Keeps one revision. 201 with its receipt, 200 with the same receipt when it comes again.
+
+    While it waits for the commit, the report is no longer in memory as objects: hundreds may wait.
+    """
+    upload = _examined(call)
+    kept = await call.services.reports.keep(upload)
+    if kept.new:
+        call.services.metrics.report_delivered(call.services.wall() - upload.ended)
+    missing = await _missing(call, upload.artifacts) if upload.artifacts else []
+    return Answer(201 if kept.new else 200, wire.Stored(receipt=kept.receipt, missing_artifacts=missing))
+
+
+def _examined(call: Call) -> Upload:
+    """The upload of a request, if it is what its agent signed. Raises Refused."""
     caller = call.agent
     document: bytes = call.body
     digest = hashlib.sha256(document).hexdigest()
@@ -63,13 +77,7 @@ async def put_report(call: Call) -> Answer:
         call.services.keys.receipt,
     )
     artifacts = sorted({entry.sha256 for step in report.steps for entry in step.artifacts})
-    kept = await call.services.reports.keep(
-        _upload(report, document, call.packed, digest, signature, receipt, artifacts, caller, received)
-    )
-    if kept.new:
-        call.services.metrics.report_delivered(call.services.wall() - _end_of(report))
-    missing = await _missing(call, artifacts) if artifacts else []
-    return Answer(201 if kept.new else 200, wire.Stored(receipt=kept.receipt, missing_artifacts=missing))
+    return _upload(report, document, call.packed, digest, signature, receipt, artifacts, caller, received)
 
 
 async def put_artifact(call: Call) -> Answer:
@@ -101,12 +109,6 @@ async def put_artifact(call: Call) -> Answer:
             )
         )
     return Answer(201 if done.rowcount else 200)
-
-
-def _end_of(report: Report) -> float:
-    """When the run ended, by its agent's clock; seconds since 1970."""
-    facts = facts_of(report)
-    return float(facts["start"]) + float(facts["duration"] or 0.0)
 
 
 def _claim(signature: str, caller: AgentCaller) -> wire.ReportClaim:
@@ -181,7 +183,7 @@ def _kept(document: bytes, packed: bytes) -> bytes:
     return zlib.compress(document, 1)
 
 
-async def _missing(call: Call, artifacts: list[str]) -> list[str]:
+async def _missing(call: Call, artifacts: Sequence[str]) -> list[str]:
     async with call.services.database.reading() as connection:
         rows = await connection.execute(
             select(artifact.c.sha256).where(artifact.c.sha256.in_(artifacts)).with_for_update(read=True)

@@ -56,6 +56,11 @@ class Upload:
         return float(self.report_row["received"])
 
     @property
+    def ended(self) -> float:
+        """When the run ended, by its agent's clock; seconds since 1970."""
+        return float(self.report_row["start"]) + float(self.report_row["duration"] or 0.0)
+
+    @property
     def key(self) -> Key:
         return self.agent_id, self.report_id, self.revision
 
