@@ -137,7 +137,9 @@ PROGRAMS: tuple[Program, ...] = (
     ),
     Program("prometheus", "debian", "prometheus", "/metrics and /probe scraped", _on_path("prometheus")),
     Program("promtool", "debian", "prometheus", "/metrics and /probe checked", _on_path("promtool")),
-    Program("gcc", "debian", "gcc", "the lab: its link emulator", _on_path("gcc", "cc")),
+    Program(
+        "gcc", "debian", "gcc", "the lab's link emulator, clocks that a test moves", _on_path("gcc", "cc")
+    ),
     Program("pdftotext", "debian", "poppler-utils", "the words of a PDF report", _on_path("pdftotext")),
     Program("ip", "debian", "iproute2", "interfaces, routes and name spaces", _on_path("ip")),
     Program(
