@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 from ots.netio.tls import Session
 from ots.netio.transfer.aside import aside, wake
+from ots.netio.transfer.segments import whole
 
 _PORTION = 64 << 10
-"""Bytes of records handed over at once: few enough to stay in the processor's cache."""
+"""Bytes encrypted and handed over at once: whole records, few enough to stay in the processor's cache."""
 
 
 class Sealer:
@@ -32,21 +33,23 @@ class Sealer:
         self._poll.register(sock.fileno(), select.POLLIN | select.POLLOUT)
 
     def put(self, data: memoryview) -> None:
-        """Encrypts all of it, and hands it over until the peer is heard; what is left then is in `rest`."""
+        """Encrypts all of it, and hands over whole segments until the peer is heard.
+
+        What is not handed over is in `rest`.
+        """
         while data:
-            data = data[self._session.write(data) :]
-            if self._session.outgoing.pending >= _PORTION or not data:
-                self._send()
+            data = data[self._session.write(data[:_PORTION]) :]
+            self._send()
 
     def rest(self) -> bytes:
         """Records that the kernel has not taken: they have to go out before anything else."""
         return self._unsent.tobytes() + self._session.outgoing.read()
 
     def _send(self) -> None:
-        while not self.heard:
-            if not self._unsent and not self._session.outgoing.pending:
-                return
-            self._unsent = self._unsent or memoryview(self._session.outgoing.read())
+        if not self._unsent:
+            records = self._session.outgoing
+            self._unsent = memoryview(records.read(whole(self._sock, records.pending)))
+        while self._unsent and not self.heard:
             for _, event in self._poll.poll():
                 self.heard = bool(event & ~select.POLLOUT)
             if not self.heard:
