@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ots.agent import link_accounts
-from ots.agent.agent import link_of, world_of
 from ots.agent.plans import Planned, all_plans
 from ots.agent.presence import read_state
+from ots.agent.world import link_of, world_of
 from ots.config import Settings
 from ots.schedule.placing import Placement, foresee
 from ots.schedule.state import State, World
-from ots.session import hold
 from ots.session.link_record import LinkRecordError, Use
 
 log = logging.getLogger("ots.agent")
@@ -35,8 +34,7 @@ class Foresight:
 def look_ahead(settings: Settings, seconds: float) -> Foresight:
     """What is placed within the next `seconds`. Raises SettingsError."""
     link, now = link_of(settings), time.time()
-    held = hold.held(settings.data_dir)
-    world = world_of(settings, None if held is None else str(held))
+    world = world_of(settings)
     state = read_state(settings.data_dir)
     plans = all_plans(settings, link)
     try:

@@ -119,6 +119,15 @@ def ended(state: State, job: Job, now: float, moved: int) -> None:
     link.moved = max(0, link.moved + moved - (job.bytes or 0))
 
 
+def forget(jobs: Sequence[Job], state: State, now: float) -> None:
+    """Drops what is known of schedules that are gone for longer than missed moments are counted; one that
+    can't be read for a while goes on where it was."""
+    present = {job.schedule_id for job in jobs}
+    for name, course in list(state.courses.items()):
+        if name not in present and course.settled < now - LOOK_BACK:
+            del state.courses[name]
+
+
 def _seed(job: Job, world: World) -> str:
     return f"{world.agent_id} {job.schedule_id}"
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ots.schedule.document import Schedule
-from ots.schedule.placing import Placement, decide, ended, foresee, next_moment
+from ots.schedule.placing import Placement, decide, ended, foresee, forget, next_moment
 from ots.schedule.state import Absence, Budget, Course, Job, State, World
 from ots.schema.place import InOptions
 from ots.schema.schedule import read_schedule
@@ -317,6 +317,16 @@ def test_a_month_of_many_schedules_takes_seconds() -> None:
     counts = {name: sum(each.schedule_id == name for each in found) for name in plans}
     assert counts == {"often": 8916, "hourly": 743, "nightly": 31, "office": 22 * 40, "acceptance": 720}
     assert took < 5, took
+
+
+def test_a_schedule_that_is_gone_is_forgotten_once_nobody_would_count_what_it_missed() -> None:
+    here, gone, state = Job("here", every("30 d"), "eth0"), Job("gone", every("1 d"), "eth0"), State()
+    start = at("03-06 12:00")
+    assert decide([here, gone], state, World(AGENT), start) == []
+    forget([here], state, start + 8 * DAY)
+    assert set(state.courses) == {"here", "gone"}
+    forget([here], state, start + 8 * DAY + 1)
+    assert set(state.courses) == {"here"}, "a moment a month is no reason to forget"
 
 
 def test_what_a_run_really_moved_counts() -> None:
