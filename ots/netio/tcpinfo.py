@@ -12,8 +12,11 @@ from typing import Protocol
 
 _SIOCOUTQNSD = 0x894B
 
-_SYN = struct.Struct("=68x I 28x I")
-"""tcpi_rtt and tcpi_total_retrans."""
+_SYN = struct.Struct("=B 67x I 28x I")
+"""tcpi_state, tcpi_rtt and tcpi_total_retrans."""
+
+_SYN_SENT = 2
+"""The state of a connection that is being asked for (linux/tcp_states.h)."""
 
 
 class Connection(Protocol):
@@ -77,17 +80,17 @@ def tcp_info(sock: Connection) -> TCPInfo | None:
     )
 
 
-def syn_round_trip(sock: Connection) -> tuple[float, int] | None:
-    """Right after connect: seconds of the SYN's round trip, and how often it was sent again. None where the
-    system doesn't tell. The two figures of `tcp_info` that thousands of connections can afford."""
+def syn_round_trip(sock: Connection) -> tuple[bool, float, int] | None:
+    """Right after connect: whether the SYN was answered, seconds of its round trip, and how often it was sent
+    again. None where the system doesn't tell. What of `tcp_info` thousands of connections can afford."""
     try:
         raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SYN.size)
     except (AttributeError, OSError):
         return None
     if len(raw) < _SYN.size:
         return None
-    rtt, retransmits = _SYN.unpack(raw)
-    return rtt / 1e6, retransmits
+    state, rtt, retransmits = _SYN.unpack(raw)
+    return state != _SYN_SENT, rtt / 1e6, retransmits
 
 
 @dataclass(frozen=True, slots=True)

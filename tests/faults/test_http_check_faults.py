@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -201,3 +204,20 @@ async def test_timers_are_exact_with_hundreds_open() -> None:
     method = made.attempts[0].method
     assert method["timers"] == 300
     assert float(str(method["timer_late_p99_seconds"])) < 0.1
+
+
+async def test_hundreds_of_connections_leave_no_descriptor_and_no_thread() -> None:
+    """They are closed beside the engine, in as little room as the limit of open files leaves."""
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))
+        listener.listen(2000)
+        port = listener.getsockname()[1]
+        targets = [f"127.0.{1 + n // 200}.{1 + n % 200}:{port}" for n in range(1200)]
+        before = len(os.listdir("/proc/self/fd")), threading.active_count()
+        with files(before[0] + 200):
+            made = await record(TcpConnect(), targets, {"count": 1, "interval": 0.001})
+        after = len(os.listdir("/proc/self/fd")), threading.active_count()
+    window = made.attempts[0].method["window"]
+    assert isinstance(window, int) and window <= 200
+    assert [attempt.error for attempt in made.attempts if attempt.error] == []
+    assert after == before

@@ -20,6 +20,7 @@ from ots.clock import Clock
 from ots.netio.binding import socket_family
 from ots.netio.dial import dial_failed, open_socket
 from ots.netio.errors import TIMER, classify
+from ots.netio.fanout.closing import Closing
 from ots.netio.fanout.deadlines import Deadlines
 from ots.netio.fanout.job import Job
 from ots.netio.tcpinfo import syn_round_trip
@@ -76,7 +77,9 @@ class Fanout:
         self._open: dict[int, Job] = {}
         self._deadlines = Deadlines()
         self._buffer = memoryview(bytearray(_PIECE))
-        self._closing = False
+        self._finishing = False
+        self._over: list[int] = []
+        self._closing = Closing(window // 4, self._wake_up)
         self._epoll = select.epoll()
         try:
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -98,12 +101,12 @@ class Fanout:
     def post(self, job: Job) -> None:
         """One more, from any thread."""
         self._posted.append(job)
-        os.eventfd_write(self._wake, 1)
+        self._wake_up()
 
     def finish(self) -> None:
         """No further job will be posted; from any thread."""
-        self._closing = True
-        os.eventfd_write(self._wake, 1)
+        self._finishing = True
+        self._wake_up()
 
     def run(self, worker: Worker) -> None:
         """Moves the jobs until there are none, in the thread of this worker. Call it once."""
@@ -117,8 +120,9 @@ class Fanout:
             for job in self._deadlines.over(now):
                 job.late = now - (job.deadline or now)
                 self._end(job, now, _out_of_time(job))
-            if self._closing and not (self._open or self._later or self._posted or self._next):
+            if self._finishing and not (self._open or self._later or self._posted or self._next):
                 return
+            self._close_over()
             wait = 0.0 if begun == STARTS else self._pause()
             events = self._epoll.poll(wait, _EVENTS)
             now = self._now()
@@ -128,9 +132,12 @@ class Fanout:
                     self._move(found, now, mask)
                 elif descriptor == self._wake:
                     os.eventfd_read(self._wake)
+            self._close_over()
 
     def close(self) -> list[Job]:
         """Ends what is still open and frees the engine's own descriptors; returns the jobs that were open."""
+        self._close_over()
+        self._closing.finish()
         left = list(self._open.values())
         for job in left:
             if job.sock is not None:
@@ -141,10 +148,25 @@ class Fanout:
         os.close(self._wake)
         return left
 
+    def _wake_up(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _close_over(self) -> None:
+        if self._over:
+            self._closing.take(self._over)
+            self._over.clear()
+
+    @property
+    def _taken(self) -> int:
+        """Descriptors of connections; those that have ended count until they are closed."""
+        return len(self._open) + len(self._over) + self._closing.left
+
     def _pause(self) -> float:
         """Seconds until something is due that no descriptor will report; -1 if nothing is."""
         due = self._deadlines.first
-        if len(self._open) < self.window:
+        # Asked first and looked after it, or what was closed in between would go unheard.
+        self._closing.tell = self._taken >= self.window
+        if self._taken < self.window:
             if self._later:
                 due = min(due, self._later[0][0])
             if self._next is not None:
@@ -154,7 +176,7 @@ class Fanout:
     def _begin_some(self) -> int:
         """Begins what is due and has room; returns how many were begun."""
         begun = 0
-        while begun < STARTS and len(self._open) < self.window:
+        while begun < STARTS and self._taken < self.window:
             job = self._due(self._now())
             if job is None:
                 break
@@ -175,6 +197,7 @@ class Fanout:
 
     def _begin(self, job: Job) -> bool:
         """Opens its connection. False if the system had no descriptor left: it waits until one is free."""
+        taken = self._taken
         try:
             if self._guard is not None:
                 self._guard.permit(job.address, job.port)
@@ -182,8 +205,8 @@ class Fanout:
             sock = open_socket(socket_family(job.address), socket.SOCK_STREAM, self._route)
         except Failed as failure:
             short = failure.error.class_ == "resource"
-            if short and self._open:
-                self.window = len(self._open)
+            if short and taken:
+                self.window = taken
                 self.add(job)
                 return False
             job.start = self._now()
@@ -223,11 +246,14 @@ class Fanout:
         assert sock is not None and job.start is not None
         if broken and (number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
             raise OSError(number, os.strerror(number))
+        kernel = syn_round_trip(sock)
+        if kernel is not None and not kernel[0]:
+            # The event was of a connection that had this descriptor before and is still being closed.
+            return
         job.connected = now
         job.connect_seconds = now - job.start
-        kernel = syn_round_trip(sock)
         if kernel is not None:
-            rtt, job.syn_retransmits = kernel
+            _, rtt, job.syn_retransmits = kernel
             if not job.syn_retransmits and 0 < rtt < job.connect_seconds:
                 job.connect_seconds, job.kernel = rtt, True
         if job.tls is not None:
@@ -313,10 +339,11 @@ class Fanout:
     def _end(self, job: Job, now: float, failure: Failed | None = None) -> None:
         sock = job.sock
         assert sock is not None
-        del self._open[sock.fileno()]
         if failure is not None and job.phase == "connect" and job.syn_retransmits is None:
             job.syn_retransmits = getattr(failure, "syn_retransmits", None)
-        sock.close()
+        descriptor = sock.detach()
+        del self._open[descriptor]
+        self._over.append(descriptor)
         job.sock = job.unsent = None
         job.end, job.failure = now, failure
         self._finished(job)
