@@ -207,6 +207,16 @@ def test_replies_in_a_row_are_booked_as_single_ones_are(first: int, delays: list
     assert together.received == len(arrived)
 
 
+def test_a_stamp_just_before_a_request_that_left_alone_is_no_time_at_all() -> None:
+    """Two clocks are compared to within microseconds; no call of several can be asked when it began."""
+    members = Members(ipaddress.ip_network("192.0.2.0/24"))
+    swept = Swept(members, Stream(0, 1, 1.0, len(members), 1e-3))
+    books = Ledger([swept], 1.0)
+    books.book(1, 5.0, 5.00001)
+    books.answer(books.place(0), 5.0 - 1e-5, 5.001)
+    assert (swept.rtts[0], swept.replies, books.unstamped) == (0.0, 1, 0)
+
+
 def test_what_was_not_asked_is_not_answered() -> None:
     """A reply with a number that is yet to be sent counts for nothing, alone or in a row."""
     books, swept = ledger("192.0.2.0/24")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, count, islice, repeat
 from operator import sub
 from typing import NamedTuple
 
@@ -33,7 +33,21 @@ class _Round:
 
     def before(self, number: int) -> float:
         """When the call that sent a request began."""
-        return self.calls[bisect_right(self.calls, (number, math.inf)) - 1][1]
+        call = bisect_right(self.calls, (number, math.inf)) - 1
+        return self.calls[call][1] if call >= 0 else self.sent[number]
+
+    def from_calls(self, first: int, trips: Sequence[float], arrived: Sequence[float]) -> list[float]:
+        """The round trips of a run from the `first` on; one below zero counts from the beginning of the call:
+        the interpolated time of sending was too late for it."""
+        before = self.before(first)
+        if before == self.before(first + len(trips) - 1):
+            begun: Iterable[float] = repeat(before, len(trips))
+        else:
+            begun = map(self.before, range(first, first + len(trips)))
+        return [
+            trip if trip > 0.0 else max(0.0, at - call)
+            for trip, at, call in zip(trips, arrived, begun, strict=True)
+        ]
 
 
 class Place(NamedTuple):
@@ -92,13 +106,14 @@ class Ledger:
         turn, first, at, member = self.place(self.number)
         current, network = self._round(turn), self.networks[at]
         step = (after - before) / sent
-        current.sent[first : first + sent] = array("d", [before + step * place for place in range(sent)])
+        times = array("d", islice(count(before, step), sent))
+        current.sent[first : first + sent] = times
         current.last = before
         if sent > 1:
             current.calls.append((first, before))
             self.spread = max(self.spread, after - before)
         if turn == 0:
-            network.times[member : member + sent] = current.sent[first : first + sent]
+            network.times[member : member + sent] = times
         network.first_sent = min(network.first_sent, before)
         network.last_sent = before
         network.sent += sent
@@ -164,19 +179,16 @@ class Ledger:
         stop, network = index + len(arrived), self.networks[at]
         if current is None or turn or stop > self.number or 1 in current.settled[index:stop]:
             return False
-        sent = current.sent[index:stop]
-        rtts = array("d", map(sub, arrived, sent))
+        rtts = list(map(sub, arrived, current.sent[index:stop]))
         latest, least = max(arrived), min(rtts)
         if not (least >= -self.spread - TOLERANCE and max(rtts) <= self._timeout):
             return False
         if latest > seen + TOLERANCE:
             return False
         if least <= 0.0:
-            for turn, rtt in enumerate(rtts):
-                if rtt <= 0.0:
-                    rtts[turn] = max(0.0, arrived[turn] - current.before(index + turn))
+            rtts = current.from_calls(index, rtts, arrived)
         current.settled[index:stop] = b"\1" * len(arrived)
-        network.rtts[member : member + len(arrived)] = rtts
+        network.rtts[member : member + len(arrived)] = array("d", rtts)
         network.replies += len(arrived)
         network.last_reply = max(network.last_reply, latest)
         self._open -= len(arrived)
