@@ -13,9 +13,12 @@ from ots.netio.tcpinfo import unacknowledged
 from ots.netio.transfer.acknowledged import Acknowledged
 from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.meter import Flow
-from ots.netio.transfer.outflow import Outflow
 from ots.netio.transfer.payload import PieceSize, RandomPage
 from ots.netio.transfer.segments import whole
+
+_PORTION = 64 << 10
+"""Bytes handed over at once: they are on their way, from this side, before more are copied. A server that is
+busy writing a file is spared the work."""
 
 
 class FileSending:
@@ -45,20 +48,26 @@ class FileSending:
         self._acknowledged = Acknowledged(self._flow, tls=isinstance(sock, ssl.SSLSocket))
         self._acknowledged.begin(sock)
         end = min((place for place in (stop, self._share) if place is not None), default=None)
-        sock.setblocking(isinstance(sock, ssl.SSLSocket))
+        sock.setblocking(True)
         await aside(lambda: self._write(sock, end), lambda: wake(sock, socket.SHUT_RDWR))
 
     def _write(self, sock: socket.socket, end: int | None) -> None:
         """Piece after piece, in a thread."""
-        out, size = Outflow(sock), PieceSize()
+        size = PieceSize()
         while not self._cut() and (end is None or self.handed < end):
             left = size.bytes if end is None else min(size.bytes, end - self.handed)
-            before, handed = self._clock.monotonic(), self.handed
-            for count in out.put(*self._page.at(handed, whole(sock, left))):
-                self.handed = handed + count
-                if self._flow.begin is None:
-                    self._flow.begin = self._flow.end = self._clock.monotonic()
+            before = self._clock.monotonic()
+            self._hand_over(sock, self._page.at(self.handed, left))
             size.adapt(self._clock.monotonic() - before)
+
+    def _hand_over(self, sock: socket.socket, piece: memoryview) -> None:
+        portion = whole(sock, _PORTION)
+        while piece:
+            count = sock.send(piece[:portion])
+            self.handed += count
+            piece = piece[count:]
+            if self._flow.begin is None:
+                self._flow.begin = self._flow.end = self._clock.monotonic()
 
     def end(self) -> None:
         """Says that this was all: in stream mode the end of the connection is the end of the file."""
@@ -94,7 +103,7 @@ class FileSending:
         """The hash of the whole file, in hex."""
         digest, place = hashlib.sha256(), 0
         while place < self.handed:
-            for piece in self._page.at(place, self.handed - place):
-                digest.update(piece)
-                place += len(piece)
+            piece = self._page.at(place, self.handed - place)
+            digest.update(piece)
+            place += len(piece)
         return digest.hexdigest()

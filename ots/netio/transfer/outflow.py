@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 
 class Outflow:
-    """Writes to a socket that does not block (TLS: that does), from a thread. Errors are the socket's own."""
+    """Writes to a socket that does not block, from a thread. Errors are the socket's own."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -21,7 +20,7 @@ class Outflow:
         left, total = [part for part in parts if part], 0
         while left:
             try:
-                count = self._once(left)
+                count = self._sock.sendmsg(left)
             except BlockingIOError:
                 self._room.poll()
                 continue
@@ -31,8 +30,3 @@ class Outflow:
                 count -= len(left.pop(0))
             if count:
                 left[0] = left[0][count:]
-
-    def _once(self, parts: Sequence[memoryview]) -> int:
-        if isinstance(self._sock, ssl.SSLSocket):
-            return self._sock.send(parts[0])
-        return self._sock.sendmsg(parts)

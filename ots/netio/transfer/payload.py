@@ -30,11 +30,10 @@ class RandomPage:
         self._next = start + size
         return self._page[start : start + size]
 
-    def at(self, offset: int, size: int) -> list[memoryview]:
-        """What stands at this place of an endless file made of the page: `size` bytes, at most LARGEST."""
-        start, size = offset % PAGE, min(size, LARGEST)
-        parts = [self._page[start : start + size], self._page[: max(0, start + size - PAGE)]]
-        return [part for part in parts if part]
+    def at(self, offset: int, size: int) -> memoryview:
+        """What stands at this place of an endless file made of the page: `size` bytes, or fewer."""
+        start = offset % PAGE
+        return self._page[start : start + min(size, LARGEST)]
 
 
 class PieceSize:
