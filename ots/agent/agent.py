@@ -25,7 +25,7 @@ from ots.agent.plans import Planned
 from ots.agent.presence import Presence, read_state
 from ots.agent.runs import Ended, Event, Progress, Runs
 from ots.agent.server_ties import ServerTies, membership_of, place_of
-from ots.agent.understanding import Refused, understand, wants_its_link
+from ots.agent.understanding import Refused, understand
 from ots.agent.unrun_backlog import Backlog, Unrun
 from ots.agent.uploads import Uploads
 from ots.agent.world import link_of, world_of
@@ -36,6 +36,7 @@ from ots.schedule.placing import Placement, decide, ended, forget, next_moment
 from ots.schedule.state import Absence, Job, World
 from ots.session.link_budget import budgets, main_link
 from ots.session.link_record import LinkRecordError
+from ots.session.prepare import loads_the_link
 
 log = logging.getLogger("ots.agent")
 
@@ -265,7 +266,7 @@ class Agent:
             plan = understand(order)
         except Refused:
             return None  # its child says why
-        return main_link(plan) if wants_its_link(plan) else None
+        return main_link(plan) if loads_the_link(plan.case) else None
 
     def _world(self) -> World:
         going_on = self._by_order.keys() & {run.order.order_id for run in self._runs.running}

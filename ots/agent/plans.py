@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ots.agent.order import CaseReference, Order, Origin
-from ots.agent.understanding import Refused, understand, wants_its_link
+from ots.agent.understanding import Refused, understand
 from ots.config import Settings, SettingsError
 from ots.config.layers import parse
 from ots.config.place import SYSTEM_SETTINGS, user_settings
@@ -31,6 +31,7 @@ from ots.schedule.state import Job
 from ots.schema.place import InOptions
 from ots.schema.schedule import read_schedule
 from ots.session.link_budget import main_link, moves_over
+from ots.session.prepare import loads_the_link
 from ots.strictyaml import Problem
 
 log = logging.getLogger("ots.agent")
@@ -175,7 +176,7 @@ def _planned(name: str, link: str, draft: Planned, written: Mapping[str, Any], f
         name,
         schedule or _NEVER,
         link,
-        exclusive=wants_its_link(plan),
+        exclusive=loads_the_link(plan.case),
         seconds=estimate.duration,
         bytes=moves_over(plan).get(link, 0),
         refusal=fault or _licence(plan),

@@ -82,8 +82,3 @@ def _read(step: str, probe: Probe, during: str | None, written: Sequence[Any]) -
             raise Refused(f"thresholds.{step}: {threshold[0].message}")
         read.append(threshold)
     return tuple(read)
-
-
-def wants_its_link(plan: Plan) -> bool:
-    """Whether a step of it wants the link for itself."""
-    return any(step.kind.exclusive == "link" for step in plan.case.steps)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
 IssuerKind = Literal["local", "schedule", "remote"]
-ISSUER_KINDS: tuple[IssuerKind, ...] = get_args(IssuerKind)
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,9 @@ LOOK_BACK = 8 * 86_400.0
 """Seconds: of what was missed before, nobody counts the moments any more."""
 
 _SET_BACK = 60.0
+_LEEWAY = 1.0
+"""Seconds by which two runs may be closer than the licence wants: a moment is never hit exactly."""
+
 _SPACE = uuid.UUID("5d1f9d0e-8a55-5c38-9d56-0c8f3b2c9a10")
 _MOST_FORESEEN = 50_000
 
@@ -72,12 +75,11 @@ def decide(
     """Settles every moment up to `now`, and writes into `state` what follows from that. `absence` is why
     some may have passed unseen."""
     _notice_set_back(state, now)
-    found: list[Placement] = []
+    look, found = _Look(state, world, now, absence), list[Placement]()
     due = [(job, _course(job, state, now), _due(job, state, world, now)) for job in jobs]
     for job, course, pending in sorted(due, key=lambda each: (each[2][-1:], each[0].schedule_id)):
         if pending:
-            caught_up = sum(each.code == "caught_up" for each in found)
-            found += _settle(job, course, state, world, pending, now, absence, caught_up)
+            found += look.settle(job, pending)
             course.settled = pending[-1]
     state.seen = now
     return found
@@ -167,112 +169,93 @@ def _notice_set_back(state: State, now: float) -> None:
         link.busy_until -= back
 
 
-def _settle(
-    job: Job,
-    course: Course,
-    state: State,
-    world: World,
-    pending: list[float],
-    now: float,
-    absence: Absence,
-    caught_up: int,
-) -> list[Placement]:
-    newest = pending[-1]
-    late = now - newest > GRACE
-    makes_up = late and job.schedule.catch_up == "once" and not job.exclusive
-    passed = pending if late and not makes_up else pending[:-1]
-    found = []
-    if passed:
-        unseen = f"{_UNSEEN[absence]}; runs are not made up for"
-        if late and job.schedule.catch_up == "once" and job.exclusive:
-            unseen = f"{_UNSEEN[absence]}; what loads a link is never made up for"
-        elif makes_up or not late:
-            unseen = _UNSEEN[absence]
-        found.append(
-            Placement(
-                job.schedule_id,
-                passed[0],
-                None,
-                "missed",
-                absence,
-                unseen,
-                course.turn,
-                len(passed),
-                passed[-1],
-            )
+@dataclass(slots=True)
+class _Look:
+    """One look at what is due at `now`; `caught_up` counts the runs that it makes up for."""
+
+    state: State
+    world: World
+    now: float
+    absence: Absence
+    caught_up: int = 0
+
+    def settle(self, job: Job, pending: list[float]) -> list[Placement]:
+        """Of several moments the newest may run; those before it were missed."""
+        newest = pending[-1]
+        late = self.now - newest > GRACE
+        makes_up = late and job.schedule.catch_up == "once" and not job.exclusive
+        passed = pending if late and not makes_up else pending[:-1]
+        found = [self._missed(job, passed, late=late, makes_up=makes_up)] if passed else []
+        if makes_up:
+            start = self.now + self.caught_up * CATCH_UP_GAP
+            why = f"made up for once: {_UNSEEN[self.absence]}"
+            found.append(self._place(job, newest, start, "caught_up", why))
+        elif not late:
+            why = origin(job.schedule, _seed(job, self.world), newest)
+            found.append(self._place(job, newest, max(self.now, newest), "planned", why))
+        self.caught_up += found[-1].code == "caught_up"
+        return found
+
+    def _missed(self, job: Job, passed: list[float], *, late: bool, makes_up: bool) -> Placement:
+        reason = _UNSEEN[self.absence]
+        if late and not makes_up:
+            never = job.schedule.catch_up == "once"  # and it loads its link, or it would be made up for
+            reason += "; what loads a link is never made up for" if never else "; runs are not made up for"
+        turn = self.state.courses[job.schedule_id].turn
+        return Placement(
+            job.schedule_id, passed[0], None, "missed", self.absence, reason, turn, len(passed), passed[-1]
         )
-    if makes_up:
-        start = now + caught_up * CATCH_UP_GAP
-        why = f"made up for once: {_UNSEEN[absence]}"
-        found.append(_place(job, course, state, world, newest, start, "caught_up", why))
-    elif not late:
-        why = origin(job.schedule, _seed(job, world), newest)
-        found.append(_place(job, course, state, world, newest, max(now, newest), "planned", why))
-    return found
 
+    def _place(self, job: Job, planned: float, start: float, code: str, why: str) -> Placement:
+        """One moment that may run, unless something keeps it from that."""
+        world, course, link = self.world, self.state.courses[job.schedule_id], self.state.link(job.link)
 
-def _place(
-    job: Job,
-    course: Course,
-    state: State,
-    world: World,
-    planned: float,
-    start: float,
-    code: str,
-    why: str,
-) -> Placement:
-    """One moment that may run, unless something keeps it from that."""
+        def not_run(decision: Decision, code: str, reason: str) -> Placement:
+            return Placement(job.schedule_id, planned, None, decision, code, reason, course.turn)
 
-    def not_run(decision: Decision, code: str, reason: str) -> Placement:
-        return Placement(job.schedule_id, planned, None, decision, code, reason, course.turn)
+        if job.refusal is not None:
+            return not_run("refused", "case", job.refusal)
+        if world.held is not None:
+            return not_run("skipped", "held", world.held)
+        since = None if course.started is None else start - course.started
+        if world.floor is not None and since is not None and since < world.floor - _LEEWAY:
+            least = units.display(world.floor, "s")
+            return not_run("refused", "floor", f"the licence wants {least} between two runs of a schedule")
+        if job.schedule_id in world.running or course.busy_until > start:
+            return not_run("skipped", "overlap", "its run before goes on")
+        if job.exclusive and link.busy_until > start:
+            bound = self._bound(job, planned)
+            if link.busy_until > bound:
+                limit = units.display(bound - planned, "s")
+                busy = f"{job.link} is busy with {link.holder}, for longer than {limit}"
+                return not_run("skipped", "link_busy", busy)
+            start, code = link.busy_until, "moved"
+            why = f"moved by {units.display(start - planned, 's')}: {job.link} is busy with {link.holder}"
+        beyond = self._beyond_budget(job, start)
+        if beyond is not None:
+            return not_run("skipped", "budget", beyond)
+        course.started, course.busy_until = start, start + job.seconds
+        if job.exclusive:
+            link.busy_until, link.holder = start + job.seconds, job.schedule_id
+        link.moved += job.bytes or 0
+        decision: Decision = "late" if start - planned > GRACE else "run"
+        return Placement(job.schedule_id, planned, start, decision, code, why, course.turn)
 
-    if job.refusal is not None:
-        return not_run("refused", "case", job.refusal)
-    if world.held is not None:
-        return not_run("skipped", "held", world.held)
-    if world.floor is not None and course.started is not None and start - course.started < world.floor - 1:
-        least = units.display(world.floor, "s")
-        return not_run("refused", "floor", f"the licence wants {least} between two runs of a schedule")
-    if job.schedule_id in world.running or course.busy_until > start:
-        return not_run("skipped", "overlap", "its run before goes on")
-    link = state.link(job.link)
-    if job.exclusive and link.busy_until > start:
-        freed, holder = link.busy_until, link.holder
-        bound = _bound(job, course, world, planned)
-        if freed > bound:
-            limit = units.display(bound - planned, "s")
-            return not_run(
-                "skipped", "link_busy", f"{job.link} is busy with {holder}, for longer than {limit}"
-            )
-        code, why = (
-            "moved",
-            f"moved by {units.display(freed - planned, 's')}: {job.link} is busy with {holder}",
+    def _bound(self, job: Job, planned: float) -> float:
+        """Until when a run may be put off: to its next moment, the end of its window, an hour at most."""
+        ahead = _ahead(job, self.state.courses[job.schedule_id], self.world, planned)
+        following = next(ahead, float("inf"))
+        closing = closes(job.schedule.windows, job.schedule.zone or "UTC", planned)
+        return min(
+            planned + MOST_MOVED, following - job.seconds, float("inf") if closing is None else closing
         )
-        start = freed
-    beyond = _beyond_budget(job, state, world, start)
-    if beyond is not None:
-        return not_run("skipped", "budget", beyond)
-    course.started, course.busy_until = start, start + job.seconds
-    if job.exclusive:
-        link.busy_until, link.holder = start + job.seconds, job.schedule_id
-    link.moved += job.bytes or 0
-    decision: Decision = "late" if start - planned > GRACE else "run"
-    return Placement(job.schedule_id, planned, start, decision, code, why, course.turn)
 
-
-def _bound(job: Job, course: Course, world: World, planned: float) -> float:
-    """Until when a run may be put off: to its next moment, the end of its window, an hour at most."""
-    following = next(_ahead(job, course, world, planned), float("inf"))
-    closing = closes(job.schedule.windows, job.schedule.zone or "UTC", planned)
-    return min(planned + MOST_MOVED, following - job.seconds, float("inf") if closing is None else closing)
-
-
-def _beyond_budget(job: Job, state: State, world: World, start: float) -> str | None:
-    """Why the month's data don't suffice; None if they do. A new month begins with nothing moved."""
-    budget = world.budgets.get(job.link)
-    if budget is None:
-        return None
-    link, month = state.link(job.link), budget.month(start).isoformat()
-    if link.month != month:
-        link.month, link.moved = month, 0
-    return budget.beyond(job.link, link.moved, job.bytes)
+    def _beyond_budget(self, job: Job, start: float) -> str | None:
+        """Why the month's data don't suffice; None if they do. A new month begins with nothing moved."""
+        budget = self.world.budgets.get(job.link)
+        if budget is None:
+            return None
+        link, month = self.state.link(job.link), budget.month(start).isoformat()
+        if link.month != month:
+            link.month, link.moved = month, 0
+        return budget.beyond(job.link, link.moved, job.bytes)

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ots.schedule.state import Budget
+if TYPE_CHECKING:
+    from ots.schedule.state import Budget
 
 FILE = "link-use.db"
 

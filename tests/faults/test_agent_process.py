@@ -50,14 +50,15 @@ def line(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def plan(line: CommandLine, count: int, catch_up: str = "none") -> None:
+def plan(line: CommandLine, count: int, catch_up: str = "none", following: float = 5.0) -> None:
     """Plans a ping every ten seconds: a moment that has just passed is still to be decided, as if an agent
-    had ended right before it, and the next one comes in five seconds. So nobody waits for the clock."""
+    had ended right before it, and the following one comes so many seconds from now. So nobody waits for the
+    clock."""
     case = line.folder / "home.yaml"
     case.write_text(CASE.replace("COUNT", str(count)))
     schedules = line.folder / "config" / "ots" / "schedules"
     schedules.mkdir(parents=True)
-    coming = time.time() + 5
+    coming = time.time() + following
     period = coming / (coming // 10)
     when = f"every: {period:.15f} s, spread: 0 s, catch_up: {catch_up}"
     (schedules / "home.yaml").write_text(f"case: {case}\nschedule: {{{when}}}\n")
@@ -202,7 +203,7 @@ def test_on_a_full_disk_it_goes_on_and_records_what_was_not_when_there_is_room(l
     data.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(data)], check=True)
     try:
-        plan(line, 2)
+        plan(line, 2, following=9.5)  # until then the first run has ended and the disk is full
         with agent(line) as process:
             soon(lambda: some(line, "completed"))
             filler = data / "filler"
