@@ -16,7 +16,7 @@ from ots.netio.transfer.meter import Flow
 from ots.netio.transfer.payload import PieceSize, RandomPage
 from ots.netio.transfer.segments import whole
 
-_PORTION = 64 << 10
+_PORTION = 128 << 10
 """Bytes handed over at once: they are on their way, from this side, before more are copied. A server that is
 busy writing a file is spared the work."""
 
