@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
 
-SHORTEST = 8
+SHORTEST = 4
 """Descriptors side by side that are worth the other thread; fewer are closed at once."""
 
 

@@ -175,13 +175,14 @@ class Fanout:
 
     def _begin_some(self) -> int:
         """Begins what is due and has room; returns how many were begun."""
-        begun = 0
-        while begun < STARTS and self._taken < self.window:
+        begun, taken = 0, self._taken
+        room = min(STARTS, self.window - taken)
+        while begun < room:
             job = self._due(self._now())
             if job is None:
                 break
             begun += 1
-            if not self._begin(job):
+            if not self._begin(job, taken + begun - 1):
                 break
         return begun
 
@@ -195,9 +196,9 @@ class Fanout:
         self._next = next(self._jobs, None)
         return upcoming
 
-    def _begin(self, job: Job) -> bool:
-        """Opens its connection. False if the system had no descriptor left: it waits until one is free."""
-        taken = self._taken
+    def _begin(self, job: Job, taken: int) -> bool:
+        """Opens its connection, beside the descriptors that are taken. False if the system had none left: it
+        waits until one is free."""
         try:
             if self._guard is not None:
                 self._guard.permit(job.address, job.port)
