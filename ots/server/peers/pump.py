@@ -12,6 +12,7 @@ import socket
 
 from ots.netio.transfer.aside import aside, wake
 from ots.netio.transfer.outflow import Outflow
+from ots.netio.transfer.segments import whole
 
 PIECE = 512 << 10
 """What one send(2) gets: few enough bytes to be in the cache still when they are sent again."""
@@ -46,7 +47,7 @@ class Pump:
         while self._left is None or self._left > 0:
             if self._transport.is_closing():
                 raise ConnectionResetError("the client is gone")
-            piece = page[self._at : self._at + PIECE]
+            piece = page[self._at : self._at + whole(out, PIECE)]
             if self._left is not None:
                 piece = piece[: self._left]
                 self._left -= len(piece)
