@@ -28,10 +28,10 @@ from ots.netio.tls import handshake_failed, sent_chain
 from ots.netio.worker import Worker
 from ots.probe import Failed, Guard, Route
 
-STARTS = 32
+STARTS = 64
 """Connections begun in one turn, at most."""
 
-_EVENTS = 64
+_EVENTS = 128
 _PIECE = 64 << 10
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _READ = select.EPOLLIN
