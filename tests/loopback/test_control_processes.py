@@ -19,6 +19,7 @@ from ots.server.database.database import open_database
 from ots.server.database.tables import agent
 from ots.server.first_start import prepare
 from ots.server.services import Keys, Services, open_services
+from ots.session.identity import uuid7
 from tests.server_database import address
 
 AGENT = str(uuid.uuid4())
@@ -122,3 +123,17 @@ async def test_only_permitted_moves_happen_and_each_is_recorded_once(two: Any) -
                     select(command_event.c.state).where(command_event.c.command_id == command_id)
                 )
                 assert list(events.scalars()) == ["queued", *([after] if moved else [])]
+
+
+async def test_word_of_a_line_that_is_no_more_leaves_the_younger_one(two: Any) -> None:
+    here, _ = two
+    before, now, later = (uuid7(moment) for moment in (1.0, 2.0, 3.0))
+    line = PollLine(AGENT)
+    line.line_id = now
+    here.control.gateway.open(line)
+    for said in (before, now):
+        here.control.bus.hear(f"l:{AGENT}:{said}")
+        assert here.control.gateway.line_of(AGENT) is line
+    here.control.bus.hear(f"l:{AGENT}:{later}")
+    assert here.control.gateway.line_of(AGENT) is None
+    assert [type(message) for message in await line.take(1)] == [wire.Welcome, wire.Bye]

@@ -136,7 +136,7 @@ class Gateway:
         elif kind == "l":
             agent_id, _, line_id = rest.partition(":")
             line = self._lines.get(agent_id)
-            if line is not None and line.line_id != line_id:
+            if line is not None and line.line_id < line_id:
                 self._end(line, wire.Bye(after=_REPLACED, reason="replaced"))
 
     def _end(self, line: Line, bye: wire.Bye) -> None:

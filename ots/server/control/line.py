@@ -6,10 +6,10 @@ import abc
 import asyncio
 import contextlib
 import time
-import uuid
 from typing import Literal
 
 from ots.remote import control_wire as wire
+from ots.session.identity import uuid7
 
 _MOST_UNREAD = 64
 _BURST, _RATE = 200.0, 20.0
@@ -19,15 +19,15 @@ Way = Literal["websocket", "poll"]
 
 
 class Line(abc.ABC):
-    """What both kinds have in common. `sent` are the commands that went out on this line; `greeted` is
-    whether the agent has said hello on it."""
+    """What both kinds have in common. A younger line has a greater `line_id`; `sent` are the commands that
+    went out on this line; `greeted` is whether the agent has said hello on it."""
 
     __slots__ = ("_left", "agent_id", "closed", "greeted", "heard", "line_id", "opened", "sent")
     way: Way
 
     def __init__(self, agent_id: str) -> None:
         self.agent_id = agent_id
-        self.line_id = uuid.uuid4().hex[:12]
+        self.line_id = uuid7(time.time())
         self.sent: set[str] | None = None
         self.closed = self.greeted = False
         self.heard = self.opened = time.monotonic()
