@@ -31,9 +31,11 @@ def machine(server: str | None) -> Machine:
 
 
 def listed_servers() -> Listed:
-    """Hosts and ports of the known speed test servers; none where a list can't be used."""
+    """Hosts and ports of the speed test servers for which somebody answers: the signed list, the program, or
+    the owner of this machine. For a list that was only fetched nobody does. None where a list can't be used.
+    """
     try:
-        targets = [known.server.target for known in Servers().known]
+        targets = [known.server.target for known in Servers().known if known.origin != "fetched"]
     except BadList as error:
         log.warning("The list of servers can't be used, so none of it may be loaded: %s", error)
         return frozenset()

@@ -10,6 +10,7 @@ import pytest
 from ots.netio.speed.server import Server
 from ots.netio.speed.server_list import MAX_BYTES, BadList, parse, shipped
 from ots.session import speed_servers
+from ots.session.machine import listed_servers
 
 OURS = 'ots-servers: 1\nservers: [{name: office, url: "http://192.0.2.1:8080/", protocol: ots}]\n'
 
@@ -78,3 +79,19 @@ def test_own_servers_come_first_and_are_used_alone(tmp_path: Path, monkeypatch: 
     assert speed_servers.remove("lab") and not speed_servers.remove("lab")
     assert speed_servers.Servers().use == "auto"
     assert speed_servers.Servers().named("m-lab")[0].protocol == "ndt7"
+
+
+def test_a_list_that_nobody_signed_lets_nobody_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One's own entries do, and what one fetched is still there to be chosen by hand."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert len(listed_servers()) > 5, "those that come with the program"
+    speed_servers.keep(
+        b"ots-servers: 1\nservers: [{name: away, url: 'http://192.0.2.9:8080/'}]\n", "somewhere"
+    )
+    assert [server.name for server in speed_servers.Servers().named("away")] == ["away"]
+    assert listed_servers() == frozenset()
+    speed_servers.add(Server(name="office", url="http://192.0.2.1/"))
+    assert listed_servers() == {("192.0.2.1", 80)}
