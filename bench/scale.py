@@ -74,7 +74,7 @@ def main() -> int:
                 with contextlib.ExitStack() as stack:
                     url = None if database is None else stack.enter_context(database.database())
                     servers = [
-                        stack.enter_context(_server(place, ids, "open", url)) for _ in range(processes)
+                        stack.enter_context(serving(place, ids, "open", url)) for _ in range(processes)
                     ]
                     carried.append(asyncio.run(_carry(title, place, servers, ids)))
                 print(carried[-1], flush=True)
@@ -86,7 +86,8 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _server(folder: Path, ids: Sequence[str], way: str, url: str | None) -> Iterator[Server]:
+def serving(folder: Path, ids: Sequence[str], way: str, url: str | None) -> Iterator[Server]:
+    """A server process that knows these agents; `way` and `url` as bench/scale_server.py says."""
     command = [sys.executable, "-m", "bench.scale_server", str(folder), str(folder / "agents.key")]
     command += [str(len(ids)), way, *([url] if url else [])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -146,11 +147,11 @@ async def _ping(servers: Sequence[Server], crowd: Crowd, ids: Sequence[str]) -> 
     """Seconds from a person's request to its arrival at the agent, while all lines are open. The requests
     go to the last process, the agents are spread over all."""
     found = []
-    async with _person(servers[-1]) as person:
+    async with person(servers[-1]) as manager:
         for agent_id in ids[:: max(1, len(ids) // _PINGS)]:
             crowd.delivered.pop(agent_id, None)
             begun = time.monotonic()
-            async with person.post(f"/api/v1/agents/{agent_id}/commands", json={"kind": "ping"}) as answer:
+            async with manager.post(f"/api/v1/agents/{agent_id}/commands", json={"kind": "ping"}) as answer:
                 await _created(answer)
             await crowd.until(lambda agent_id=agent_id: agent_id in crowd.delivered, 60)  # type: ignore[misc]
             found.append(crowd.delivered[agent_id] - begun)
@@ -162,9 +163,9 @@ async def _run_everywhere(server: Server, crowd: Crowd, ids: Sequence[str]) -> t
     crowd.delivered.clear()
     noted = crowd.noted
     wish = {"on": {"everything": True}, "run": {"case": "broadband"}, "expires_in": 600}
-    async with _person(server) as person:
+    async with person(server) as manager:
         begun = time.monotonic()
-        async with person.post("/api/v1/group-runs", json=wish) as answer:
+        async with manager.post("/api/v1/group-runs", json=wish) as answer:
             await _created(answer)
         made = time.monotonic() - begun
         await crowd.until(lambda: crowd.noted - noted >= len(ids), _LIMIT)
@@ -175,7 +176,7 @@ async def _run_everywhere(server: Server, crowd: Crowd, ids: Sequence[str]) -> t
 async def _return(folder: Path, ids: Sequence[str]) -> Returned:
     """All agents come back to a server that has just started, by their own rule and its usual admission."""
     crowd = Crowd(load_or_make(folder / "agents.key"), [], ids)
-    with _server(folder, ids, "usual", None) as server:
+    with serving(folder, ids, "usual", None) as server:
         crowd.ports = [server.port]
         before = server.resident()
         begun = time.monotonic()
@@ -198,7 +199,8 @@ async def _return(folder: Path, ids: Sequence[str]) -> Returned:
     )
 
 
-def _person(server: Server) -> aiohttp.ClientSession:
+def person(server: Server) -> aiohttp.ClientSession:
+    """A manager's session there."""
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{server.port}", headers={"Authorization": f"Bearer {server.token}"}
     )
