@@ -15,7 +15,7 @@ from typing import Any
 
 from ots.agent.presence import read_state, read_status
 from ots.model.report import Report
-from ots.remote.assignment_wire import PLANNED_TAG
+from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG
 from ots.store import Store, StoreError
 from tests.command_line import CommandLine
 from tests.peers.process import end
@@ -85,7 +85,7 @@ class Resident:
         with (self.folder / "agent.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ots", "agent", "run"],
-                env={**CommandLine(self.folder).environment, **self.clock.environment},
+                env={**CommandLine(self.folder).environment, "OTS_LOG": "info", **self.clock.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -123,11 +123,11 @@ class Resident:
         soon(lambda: len(self.ran()) == times and (read_status(self.data) or {}).get("running") == [])
 
     def ran(self) -> list[tuple[str, str]]:
-        """The runs that have ended, in their order: the schedule, and the moment it was for."""
+        """The runs of its schedules that have ended, in their order: the schedule, and the moment."""
         return [
             (each.tags["ots.schedule"], moment(each))
             for each in self.reports()
-            if each.run.state == "completed"
+            if each.run.state == "completed" and ASSIGNMENT_TAG not in each.tags
         ]
 
     def did_not_run(self) -> list[tuple[str, str, str]]:
@@ -135,7 +135,7 @@ class Resident:
         return [
             (each.tags["ots.schedule"], moment(each), each.run.reason or "")
             for each in self.reports()
-            if each.run.state == "aborted"
+            if each.run.state == "aborted" and ASSIGNMENT_TAG not in each.tags
         ]
 
     def reports(self) -> list[Report]:

@@ -23,7 +23,7 @@ from ots.agent.duties import Declined, Duties
 from ots.agent.examining import Genuine, NoCommand, check_time, genuine
 from ots.agent.ledger import Entry, Ledger, LedgerError
 from ots.agent.order import CaseReference, Order
-from ots.agent.server_clock import ServerClock
+from ots.agent.server_clock import ServerClock, since_boot
 from ots.clock import rfc3339
 from ots.license.document import moment as instant
 from ots.license.policy import Entitlement
@@ -35,6 +35,9 @@ log = logging.getLogger("ots.agent")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _BURST, _RATE = 64.0, 1.0
 """Commands that are taken on at once, and each second; what goes beyond is refused without being written."""
+
+_LOOK_EVERY = 20.0
+"""Seconds at most between two looks at the clock by what waits: it may have slept."""
 
 _MOST_TEXT = 200
 
@@ -217,15 +220,20 @@ class Obedience:
         self._keep(self._begin(order))
 
     async def _begin(self, order: Order) -> None:
-        """Hands an order in at its moment."""
-        await asyncio.sleep(max(0.0, order.not_before - time.time()))
+        """Hands an order in at its moment, whoever sets this machine's clock meanwhile."""
+        to_steady = since_boot() - time.time()
+        begins, ends = order.not_before + to_steady, order.not_after + to_steady
+        while (left := begins - since_boot()) > 0:  # noqa: ASYNC110 - nobody tells that it slept
+            await asyncio.sleep(min(left, _LOOK_EVERY))
         entry = self._ledger.get(order.order_id)
         if entry is None or entry.state != "recorded":
             return
-        if order.not_after <= time.time():
+        if ends <= since_boot():
             self._ledger.end(order.order_id, "expired", reason="expired")
         else:
-            admitted = await self._runs.submit(order)
+            to_wall = time.time() - since_boot()
+            here = {"not_before": begins + to_wall, "not_after": ends + to_wall}
+            admitted = await self._runs.submit(msgspec.structs.replace(order, **here))
             if admitted.state != "refused":
                 return
             self._ledger.end(order.order_id, "refused", reason=admitted.reason or "refused")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def _since_boot() -> float:
+def since_boot() -> float:
     """Seconds that nobody can set, with the time asleep where the system counts it."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
@@ -16,15 +16,15 @@ class ServerClock:
 
     def __init__(self, offset: float) -> None:
         self._server = time.time() + offset
-        self._then = _since_boot()
+        self._then = since_boot()
 
     def hear(self, server: float) -> None:
         """The server says that it is `server` (seconds since 1970) now."""
-        self._server, self._then = server, _since_boot()
+        self._server, self._then = server, since_boot()
 
     def now(self) -> float:
         """Seconds since 1970 by the server's clock."""
-        return self._server + _since_boot() - self._then
+        return self._server + since_boot() - self._then
 
     def here(self, moment: float) -> float:
         """A moment of the server's clock by this machine's."""

@@ -18,75 +18,13 @@ from ots.remote import control_wire as wire
 from ots.signing.request import signed_headers
 from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator, cloud_server
 from tests.control_kit import ObedientAgent, enrolled, settled, until
+from tests.cut_line import Wire
 from tests.peers.process import end
 from tests.server_data import ask
 from tests.server_database import chosen
 
 pytestmark = pytest.mark.slow
 OPTIONS = ["--rates", "1000", "--agent-return", "0.5", "--agent-ping", "0.5"]
-
-
-class Wire:
-    """A relay that can be cut (connections end, new ones too) or frozen (they stay and carry nothing)."""
-
-    def __init__(self, port: int, hides: tuple[bytes, bytes] | None = None) -> None:
-        self._port = port
-        self._hides = hides
-        self._carries = asyncio.Event()
-        self._carries.set()
-        self._open: set[asyncio.Task[Any]] = set()
-        self._refuses = False
-        self.url = ""
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def to(cls, port: int, hides: tuple[bytes, bytes] | None = None) -> AsyncIterator[Wire]:
-        made = cls(port, hides)
-        server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
-        made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield made
-        finally:
-            server.close()
-            made.cut()
-
-    def cut(self) -> None:
-        self._refuses = True
-        for task in self._open:
-            task.cancel()
-
-    def freeze(self) -> None:
-        self._carries.clear()
-
-    def heal(self) -> None:
-        self._refuses = False
-        self._carries.set()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            if not self._refuses:
-                there, back = await asyncio.open_connection("127.0.0.1", self._port)
-                try:
-                    await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
-                finally:
-                    back.transport.abort()
-        except (asyncio.CancelledError, OSError):
-            pass  # cut
-        finally:
-            self._open.discard(task)
-            writer.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(65_536):
-            await self._carries.wait()
-            if self._hides is not None:
-                piece = piece.replace(*self._hides)
-            writer.write(piece)
-            await writer.drain()
-        raise ConnectionResetError
 
 
 async def give(admin: Visitor, agent: ObedientAgent, **wish: Any) -> str:
