@@ -1,9 +1,10 @@
 """An agent that obeys its server and does nothing else, for tests of commands alone.
 
-python -m tests.control_child FOLDER [quick]
+python -m tests.control_child FOLDER [quick|older]
 
 FOLDER is an enrolled data folder; every start of a run is a line in its runs.log. `quick` runs measure
-nothing, the others are `ots run`, as a person at the machine would start it.
+nothing, the others are `ots run`, as a person at the machine would start it. An
+`older` one is of before the kind `preview`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,25 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from ots.agent.duties import Duties
 from ots.agent.ledger import Ledger
 from ots.agent.order import Order
 from ots.agent.remote_control import RemoteControl
 from ots.agent.runs import Admission, Ended, Event, Progress, Started
+from ots.remote import control_wire as wire
 from ots.remote.identity import identity
 from ots.remote.membership import read_membership
 from ots.session.rights import present_rights
 
 ROOT = Path(__file__).parents[1]
+
+
+class OlderCommand(wire.Command, kw_only=True, frozen=True):
+    """A command as agents of before `preview` read it."""
+
+    kind: Literal["run", "stop", "status", "sync", "hold", "release", "diagnose", "ping"]
 
 
 class ChildRuns:
@@ -90,6 +99,8 @@ class ChildRuns:
 
 
 async def main(folder: Path, kind: str) -> None:
+    if kind == "older":
+        wire.Command = OlderCommand
     membership = read_membership(folder)
     assert membership is not None
     ledger = Ledger.of(folder)

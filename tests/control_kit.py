@@ -21,19 +21,24 @@ from tests.peers.process import end
 
 @dataclass
 class ObedientAgent:
-    """An enrolled agent and its process, which may be killed and started again."""
+    """An enrolled agent and its process, which may be killed and started again.
+
+    `kind` is what `tests.control_child` takes for it.
+    """
 
     folder: Path
     agent_id: str
-    quick: bool = False
+    kind: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.control_child", str(self.folder)] + ["quick"] * self.quick,
+                [sys.executable, "-m", "tests.control_child", str(self.folder)]
+                + [self.kind] * bool(self.kind),
                 cwd=ROOT,
-                env={**os.environ, "OTS_DATA_DIR": str(self.folder)},
+                env={**os.environ, "OTS_DATA_DIR": str(self.folder), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -85,7 +90,7 @@ def enrolled(
     token = server.open_token()
     with ThreadPoolExecutor(1) as aside:  # tests have an event loop of their own
         aside.submit(agent.enrol, _At(url or server.url), token).result()
-    return ObedientAgent(folder, agent.settings().agent_id, quick)
+    return ObedientAgent(folder, agent.settings().agent_id, "quick" if quick else "")
 
 
 @dataclass(frozen=True)

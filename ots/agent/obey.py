@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -22,7 +21,8 @@ from ots import __version__
 from ots.agent.duties import Declined, Duties
 from ots.agent.examining import Genuine, NoCommand, check_time, genuine
 from ots.agent.ledger import Entry, Ledger, LedgerError
-from ots.agent.order import CaseReference, Order
+from ots.agent.order import Order
+from ots.agent.ordering import order_of
 from ots.agent.server_clock import ServerClock, since_boot
 from ots.clock import rfc3339
 from ots.license.document import moment as instant
@@ -32,7 +32,6 @@ from ots.remote.membership import Membership
 
 log = logging.getLogger("ots.agent")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _BURST, _RATE = 64.0, 1.0
 """Commands that are taken on at once, and each second; what goes beyond is refused without being written."""
 
@@ -176,45 +175,21 @@ class Obedience:
             self._say(wire.Done(standing=_standing(entry)))
 
     async def _run(self, found: Genuine) -> None:
-        order = self._order(found)
+        command = found.command
+        order = order_of(
+            command,
+            self._rights(),
+            not_before=self.clock.here(found.not_before),
+            not_after=self.clock.here(found.not_after),
+        )
         recorded = await asyncio.to_thread(
-            self._ledger.record, order, issued=self.clock.here(found.issued), seq=found.command.seq
+            self._ledger.record, order, issued=self.clock.here(found.issued), seq=command.seq
         )
         if recorded.state == "recorded":
             self._say(wire.Ack(command_id=order.order_id, answer="accepted", state="recorded"))
             self._later(order)
         else:
             self.ended(order.order_id)
-
-    def _order(self, found: Genuine) -> Order:
-        """The order that a `run` means. Raises NoCommand."""
-        command = found.command
-        try:
-            args = msgspec.convert(command.args, wire.RunArgs)
-        except msgspec.ValidationError as error:
-            raise NoCommand("malformed", f"args: {error}", command.command_id) from None
-        if not _NAME.fullmatch(args.name) or args.name.endswith((".yaml", ".yml")):
-            raise NoCommand("case-name", "a case is named, never a file", command.command_id)
-        rights = self._rights()
-        refusal = rights.refusal("remote-run")
-        most = rights.limit("agents_per_run")
-        if refusal is not None:
-            raise NoCommand("licence", "the licence does not grant remote-run", command.command_id)
-        if most is not None and args.agents > most:
-            raise NoCommand("licence", f"at most {most:g} agents in one run", command.command_id)
-        return Order(
-            order_id=command.command_id,
-            origin="command",
-            issuer=msgspec.structs.replace(command.issuer, kind="remote"),
-            case=CaseReference(name=args.name, version=args.version, sha256=args.sha256),
-            parameters=args.parameters,
-            thresholds=args.thresholds,
-            not_before=self.clock.here(found.not_before),
-            not_after=self.clock.here(found.not_after),
-            max_duration=args.max_duration,
-            tags=args.tags,
-            group_run_id=args.group_run_id,
-        )
 
     def _later(self, order: Order) -> None:
         self._keep(self._begin(order))

@@ -17,6 +17,7 @@ from ots.agent.ledger import Ledger
 from ots.agent.log_tail import LogTail
 from ots.agent.obey import Obedience, Runs
 from ots.agent.order import Order
+from ots.agent.preview_duty import PreviewDuty
 from ots.license.policy import Entitlement
 from ots.remote import control_wire as wire
 from ots.remote.channel import Channel
@@ -60,6 +61,7 @@ class RemoteControl:
         basic.register(duties)
         self.on_report: Callable[[], None] = lambda: None
         duties.register("sync", self._sync)
+        duties.register("preview", PreviewDuty(rights).answer)
         self.obedience = Obedience(membership, ledger, duties, runs, rights, self._say)
         self.channel = Channel(self._client, self.obedience)
         self._told: dict[str, tuple[float, str | None]] = {}

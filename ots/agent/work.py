@@ -13,10 +13,8 @@ process PARENT is gone.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -26,21 +24,20 @@ import msgspec
 
 from ots import log
 from ots.agent.order import Order
+from ots.agent.parentage import end_with, handed_order
 from ots.agent.understanding import Refused, understand
 from ots.config import SettingsError, settings
 from ots.engine.planner import Plan, PlannedStep
 from ots.model.report import Report, Step
 from ots.remote.assignment_wire import ASSIGNMENT_TAG, PLANNED_TAG
 from ots.remote.enrolled import queue_of_run
-from ots.remote.membership import MembershipError, read_membership
+from ots.remote.membership import managed_from
 from ots.session.admission import admit
 from ots.session.execute import Options, execute
 from ots.session.link_budget import within_budgets
 from ots.session.link_record import BeyondBudget
 from ots.store import Store, StoreError
 
-_PR_SET_PDEATHSIG = 1
-_MOST_ORDER = 1 << 20
 _ASIDE_BEYOND = 600.0
 """Seconds beyond its longest duration for which a run that died without a word keeps what was set aside."""
 
@@ -89,7 +86,8 @@ def run(order: Order, say: Say) -> None:
         with Store.open(stated.data_dir) as store:
             longest = order.max_duration + _ASIDE_BEYOND
             with within_budgets(order.order_id, plan, stated, longest) as most:
-                admission = admit(plan, order.issuer, stated, order_id=order.order_id, server=_server())
+                server = managed_from(stated.data_dir)
+                admission = admit(plan, order.issuer, stated, order_id=order.order_id, server=server)
                 say({"event": "admitted", "delay": admission.decision.start_delay})
                 options = _options(order, most)
                 result = execute(admission.plan, options, stated, store, Teller(say), admission)
@@ -138,14 +136,6 @@ def tags_of(order: Order) -> dict[str, str]:
     return found
 
 
-def _server() -> str | None:
-    try:
-        membership = read_membership(settings().data_dir)
-    except MembershipError:
-        return None
-    return None if membership is None else membership.url
-
-
 def _say(event: dict[str, Any]) -> None:
     try:
         os.write(1, json.dumps(event, ensure_ascii=True).encode() + b"\n")
@@ -155,12 +145,11 @@ def _say(event: dict[str, Any]) -> None:
 
 def main(parent: int) -> int:
     """Reads the order and runs it; the exit code is 0 if it said how that ended."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    if not end_with(parent):
         return 1
     log.configure()
     try:
-        order = msgspec.json.decode(sys.stdin.buffer.read(_MOST_ORDER), type=Order)
+        order = handed_order()
     except msgspec.MsgspecError as error:
         _ended(_say, "refused", reason=f"the order can't be read: {error}")
         return 0

@@ -120,6 +120,7 @@ def explain_command(
     from ots.config import settings
     from ots.policy.explanation import explain
     from ots.policy.issuer import Issuer
+    from ots.remote.membership import managed_from
     from ots.session.admission import foresee
     from ots.session.prepare import prepare
     from ots.session.usage import UsageError
@@ -128,8 +129,10 @@ def explain_command(
     who = Issuer(kind=issuer, role=role, project=project)
     with case_errors():
         plan = prepare(case, dict(variables))
+    stated = settings()
+    server = managed_from(stated.data_dir)
     try:
-        policy, planned, decision = foresee(plan, who, settings(), server=_server(), moment=moment)
+        policy, planned, decision = foresee(plan, who, stated, server=server, moment=moment)
     except UsageError as error:
         raise CommandError(str(error), exit_code=exit_codes.ERROR) from None
     steps = explain(policy, who, planned, decision)
@@ -149,15 +152,3 @@ def _moment(text: str | None) -> float:
         raise CommandError(
             _("--at: {text!r} is no time").format(text=text), remedy=_("write it like 2026-03-04T23:00")
         ) from None
-
-
-def _server() -> str | None:
-    """Where this agent is managed from."""
-    from ots.config import data_dir
-    from ots.remote.membership import MembershipError, read_membership
-
-    try:
-        membership = read_membership(data_dir())
-    except MembershipError:
-        return None
-    return None if membership is None else membership.url

@@ -13,6 +13,7 @@ from ots.commands.columns import in_columns
 from ots.commands.fleet_access import Access, access_options, chosen_agents, on_option, server_faults
 from ots.commands.fleet_missing import missing_command
 from ots.commands.fleet_orders import diagnose_command, hold_command, release_command
+from ots.commands.fleet_preview import preview_command
 from ots.commands.fleet_run import run_command, stop_command, watch_command
 from ots.commands.output import json_option, print_json
 from ots.i18n import _
@@ -25,6 +26,7 @@ _EXAMPLES = """\b
 Examples:
   export OTS_SERVER=https://ots.example OTS_TOKEN=…
   ots fleet list --on tag=north
+  ots fleet preview ping --on tag=north --var target=192.0.2.1
   ots fleet run ping --on tag=north --var target=192.0.2.1 --wait --format junit
   ots fleet stop --on agent=van-3
 """
@@ -78,6 +80,7 @@ async def _list(manager: Manager, on: tuple[tuple[str, str], ...]) -> list[dict[
 
 
 for each in (
+    preview_command,
     run_command,
     watch_command,
     stop_command,

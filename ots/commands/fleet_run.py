@@ -52,7 +52,6 @@ _warn = click.option("--warn-as-fail", is_flag=True, help=_("Exit with 1 for a w
 @click.option(
     "--max-duration", type=Quantity("duration"), default=600.0, help=_("Stop each run after this ('10 min').")
 )
-@click.option("--preview", is_flag=True, help=_("Only say which agents it would be for, and which may not."))
 @click.option("--wait", is_flag=True, help=_("Wait for the end; progress goes to stderr."))
 @_format
 @_warn
@@ -66,7 +65,6 @@ def run_command(
     spread: float,
     expires: float,
     max_duration: float,
-    preview: bool,
     wait: bool,
     form: str,
     warn_as_fail: bool,
@@ -83,13 +81,12 @@ def run_command(
         "canary": None if canary is None else {"share": canary / 100},
         "spread": spread,
         "expires_in": expires,
-        "preview": preview,
     }
     with server_faults():
-        run = asyncio.run(_start(Access(**access).manager(), wish, wait=wait and not preview))
+        run = asyncio.run(_start(Access(**access).manager(), wish, wait=wait))
     show(run, form)
-    if not run["settled"] or preview:
-        if not preview and form == "terminal":
+    if not run["settled"]:
+        if form == "terminal":
             click.echo(_("follow it: ots fleet watch {run_id}").format(run_id=run["run_id"]), err=True)
         return exit_codes.PASS
     return exit_code(run, warn_as_fail=warn_as_fail)

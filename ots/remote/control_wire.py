@@ -30,7 +30,8 @@ POLL = 25.0
 MOST_ALIVE = 86_400.0
 """Seconds from its making to its end, at most, for any command."""
 
-Kind = Literal["run", "stop", "status", "sync", "hold", "release", "diagnose", "ping"]
+Kind = Literal["run", "preview", "stop", "status", "sync", "hold", "release", "diagnose", "ping"]
+"""An agent older than a kind refuses it as `malformed`, one that has no duty for it as `not-supported`."""
 CommandId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 """What anybody says of a command names it so; with anything else the message is none."""
 
@@ -55,7 +56,8 @@ class Command(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class RunArgs(msgspec.Struct, kw_only=True, frozen=True):
-    """The `args` of a `run`. `agents` is how many agents the same run asks; thresholds replace the case's."""
+    """The `args` of a `run` or `preview`. `agents` is how many agents the same run asks; thresholds
+    replace the case's."""
 
     name: str
     version: int | None = None
@@ -66,6 +68,21 @@ class RunArgs(msgspec.Struct, kw_only=True, frozen=True):
     tags: dict[str, str] = {}
     group_run_id: str | None = None
     agents: int = 1
+
+
+class Reason(msgspec.Struct, kw_only=True, frozen=True):
+    """Why a run would be refused, or a step of it: `step` is its key, null where the whole run is meant."""
+
+    code: str
+    text: str
+    step: str | None = None
+
+
+class Foreseen(msgspec.Struct, kw_only=True, frozen=True):
+    """The answer to a `preview`. What would run has reasons too: for the steps that would be left out."""
+
+    would: Literal["run", "refuse"]
+    reasons: list[Reason] = []
 
 
 class StopArgs(msgspec.Struct, kw_only=True, frozen=True):

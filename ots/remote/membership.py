@@ -96,6 +96,15 @@ def read_membership(folder: Path) -> Membership | None:
     return found
 
 
+def managed_from(folder: Path) -> str | None:
+    """The URL of the server that manages this agent; None where there is none, or it can't be read."""
+    try:
+        found = read_membership(folder)
+    except MembershipError:
+        return None
+    return None if found is None else found.url
+
+
 def write_membership(folder: Path, membership: Membership) -> None:
     """Replaces the membership. Raises MembershipError."""
     _write(folder / FILE, msgspec.json.format(msgspec.json.encode(membership), indent=2))

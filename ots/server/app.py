@@ -21,7 +21,7 @@ from ots.server.assignments import handing_out, missing, runs
 from ots.server.assignments import operations as assignments
 from ots.server.content import operations as content
 from ots.server.content.serving import add_content
-from ots.server.control import channel, command_operations, group_operations
+from ots.server.control import channel, command_operations, group_operations, preview
 from ots.server.database.database import DatabaseAway
 from ots.server.history import History
 from ots.server.identity import (
@@ -71,6 +71,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *removing.OPERATIONS,
     *command_operations.OPERATIONS,
     *group_operations.OPERATIONS,
+    *preview.OPERATIONS,
     *channel.OPERATIONS,
 )
 """Every operation of the interface, in the document's order."""

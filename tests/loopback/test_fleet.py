@@ -91,12 +91,6 @@ def test_a_canary_that_refuses_keeps_the_others_from_starting(fleet: Fleet) -> N
     assert sum(len(agent.ran()) for agent in fleet.agents) == sum(map(len, before)) + 1
 
 
-def test_a_preview_names_the_agents_and_runs_nothing(fleet: Fleet) -> None:
-    done = fleet("run", "ping", "--on", "department=571", "--preview", "--format", "json")
-    run = json.loads(done.stdout)
-    assert done.returncode == 0 and len(run["members"]) == 2 and run["reason"] == "preview"
-
-
 def test_hold_and_release_and_a_local_hold_that_stays(fleet: Fleet) -> None:
     assert fleet("hold", "--on", "tag=n1", "--reason", "a fair").returncode == 0
     assert (fleet.agents[0].folder / "hold.remote").exists()

@@ -89,16 +89,18 @@ class Bus:
             event.set()
 
     @contextlib.contextmanager
-    def expecting(self, topic: str) -> Any:
-        """An event that is set whenever the topic is told."""
+    def expecting(self, *topics: str) -> Any:
+        """An event that is set whenever one of the topics is told."""
         event = asyncio.Event()
-        self._waiting.setdefault(topic, set()).add(event)
+        for topic in topics:
+            self._waiting.setdefault(topic, set()).add(event)
         try:
             yield event
         finally:
-            self._waiting[topic].discard(event)
-            if not self._waiting[topic]:
-                del self._waiting[topic]
+            for topic in topics:
+                self._waiting[topic].discard(event)
+                if not self._waiting[topic]:
+                    del self._waiting[topic]
 
     async def _listen(self) -> None:
         while True:

@@ -31,6 +31,7 @@ _SCOPES: dict[wire.Kind, str] = {
     "ping": "commands:read",
     "status": "commands:read",
     "run": "commands:run",
+    "preview": "commands:run",
     "stop": "commands:run",
     "sync": "commands:run",
     "diagnose": "commands:run",
@@ -44,7 +45,7 @@ Patience = Annotated[float, msgspec.Meta(ge=0.0, le=MOST_PATIENCE)]
 
 
 class CommandWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A command for one agent. `run` is for the kind `run` alone, `command_id` says what a `stop` stops.
+    """A command for one agent. `run` is for the kinds `run` and `preview`, `command_id` for `stop`.
 
     `expires_in` seconds after its making (of a run: after its moment) it is void.
     """
@@ -135,8 +136,8 @@ async def create(call: Call) -> Answer:
     services, now = call.services, call.services.wall()
     if not call.person.may(scope):
         raise Refused("forbidden", f"{wish.kind} needs {scope}")
-    if (wish.run is not None) != (wish.kind == "run"):
-        raise Refused("invalid-body", "run: it belongs to the kind run, and only there")
+    if (wish.run is not None) != (wish.kind in ("run", "preview")):
+        raise Refused("invalid-body", "run: it belongs to the kinds run and preview, and only there")
     async with services.control.bus.changing() as change:
         row = await _agent(change.connection, call, scope)
         args: dict[str, Any] = {"reason": wish.reason} if wish.reason else {}
@@ -146,7 +147,7 @@ async def create(call: Call) -> Answer:
             if not grant.covers("remote-run"):
                 raise Refused("licence-required", "remote-run: the agent's licence does not grant it")
             args |= run_args(wish.run, run_id=None, agents=1)
-            duration = wish.run.max_duration
+            duration = wish.run.max_duration if wish.kind == "run" else 0.0
         elif wish.kind == "stop":
             args["command_id"] = wish.command_id
         errand = Errand(
@@ -357,7 +358,7 @@ OPERATIONS = (
         name="giveCommand",
         method="POST",
         path="/api/v1/agents/{agent_id}/commands",
-        summary="Give an agent a command: run, stop, status, sync, hold, release, diagnose or ping.",
+        summary="Give an agent a command: run, preview, stop, status, sync, hold, release, diagnose or ping.",
         access=Access.PERSON,
         scope="commands:read",
         rate=Rate.WRITE,

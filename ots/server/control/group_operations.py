@@ -6,11 +6,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy import ColumnElement, exists, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ots.server.api.operation import Access, Answer, Call, Operation, Rate
 from ots.server.api.paging import PageQuery, page_of
@@ -20,26 +19,28 @@ from ots.server.control.bus import Change
 from ots.server.control.command_operations import (
     USUAL_ALIVE,
     Alive,
-    ProgressView,
     WatchQuery,
-    mark_of,
-    progress_of,
     rows_of_run,
     watched,
     withdraw,
 )
-from ots.server.control.conducting import begin_stage, is_settled, locked
+from ots.server.control.conducting import begin_stage, locked
+from ots.server.control.group_views import (
+    GroupRunDetail,
+    GroupRunView,
+    Member,
+    RunState,
+    detail_of,
+    members_of,
+    view_of,
+)
 from ots.server.control.run_wish import RunWish, run_args
-from ots.server.control.selecting import Choice, selected
-from ots.server.control.states import State
-from ots.server.database.control_tables import command, group_run, group_run_agent
-from ots.server.database.tables import agent, report
+from ots.server.control.selecting import Choice, licence_says, selected
+from ots.server.database.control_tables import group_run, group_run_agent
+from ots.server.database.tables import agent
 from ots.server.identity.caller import Reach
 from ots.session.identity import uuid7
 
-RunState = Literal["running", "ended", "stopped"]
-Verdict = Literal["fail", "error", "warn", "pass", "measured", "skipped"]
-_WORST_FIRST: tuple[Verdict, ...] = ("fail", "error", "warn", "pass", "measured", "skipped")
 _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
@@ -55,7 +56,8 @@ class Canary(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class GroupWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A run on several agents, each beginning at random within `spread` seconds.
 
-    `preview` only says which agents it would be for, and what each one's licence says.
+    `preview` only says which agents it would be for, and what each one's licence says; `previewGroupRun` asks
+    the agents themselves.
     """
 
     on: Choice
@@ -64,49 +66,6 @@ class GroupWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     spread: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)] = 0.0
     expires_in: Alive = USUAL_ALIVE
     preview: bool = False
-
-
-class Member(msgspec.Struct, kw_only=True):
-    """One agent of the run; `created`: its turn has not come. `report` is its report's number, once here."""
-
-    agent_id: str
-    name: str
-    stage: int
-    state: State
-    command_id: str | None
-    reason: str | None
-    verdict: str | None
-    report_id: str | None
-    report: int | None
-    progress: ProgressView | None
-
-
-class GroupRunView(msgspec.Struct, kw_only=True):
-    """A run of several agents. `verdict` is the worst of all members once all are `settled`.
-
-    `counts` are of states, `stages` the numbers of agents that each stage asks.
-    """
-
-    run_id: str
-    case: str
-    state: RunState
-    settled: bool
-    stage: int
-    stages: list[int]
-    created: str
-    created_by: str
-    ended: str | None
-    reason: str | None
-    agents: int
-    counts: dict[str, int]
-    verdict: Verdict | None
-
-
-class GroupRunDetail(GroupRunView, kw_only=True):
-    """A run with its agents, as far as they are within the caller's reach."""
-
-    members: list[Member]
-    mark: str
 
 
 class GroupRunPage(msgspec.Struct, kw_only=True):
@@ -130,7 +89,7 @@ async def start(call: Call) -> Answer:
         if not chosen:
             raise Refused("not-found", "no active agent within your reach fits")
         allowed = await services.grants.of_agents(change.connection, [row.agent_id for row in chosen], now)
-        refused = {row.agent_id: _licence_says(allowed[row.agent_id], len(chosen)) for row in chosen}
+        refused = {row.agent_id: licence_says(allowed[row.agent_id], len(chosen)) for row in chosen}
         if all(refused.values()):
             raise Refused("licence-required", next(filter(None, refused.values())))
         able = [row for row in chosen if refused[row.agent_id] is None]
@@ -174,7 +133,7 @@ async def start(call: Call) -> Answer:
             call, change, "start", run_id, now, {"case": wish.run.case, "agents": len(chosen)}, chosen
         )
         change.tell(f"r:{run_id}")
-        detail = await _detail(change.connection, call, run_id)
+        detail = await detail_of(change.connection, call, run_id)
     return Answer(201, detail)
 
 
@@ -187,7 +146,7 @@ async def list_runs(call: Call) -> Answer:
         query = query.where(group_run.c.state == wanted.state)
     async with call.services.database.reading() as connection:
         rows, following = await page_of(connection, query, group_run.c.run_id, wanted, newest_first=True)
-        items = [_view(row, await _members(connection, reach, row.run_id)) for row in rows]
+        items = [view_of(row, await members_of(connection, reach, row.run_id)) for row in rows]
     return Answer(200, GroupRunPage(items=items, next=following))
 
 
@@ -196,7 +155,7 @@ async def show(call: Call) -> Answer:
 
     async def look() -> GroupRunDetail:
         async with call.services.database.reading() as connection:
-            return await _detail(connection, call, call.path["run_id"])
+            return await detail_of(connection, call, call.path["run_id"])
 
     return Answer(200, await watched(call, f"r:{call.path['run_id']}", call.query, look))
 
@@ -224,7 +183,7 @@ async def stop(call: Call) -> Answer:
         for row in rows:
             await withdraw(call, change, row, now)
         await _note(call, change, "stop", run_id, now, {}, rows)
-        detail = await _detail(change.connection, call, run_id)
+        detail = await detail_of(change.connection, call, run_id)
     return Answer(200, detail)
 
 
@@ -250,16 +209,6 @@ async def _note(
     )
 
 
-def _licence_says(grant: Any, agents: int) -> str | None:
-    """Why this agent's licence does not let it take part; None if it does."""
-    if not grant.covers("remote-run"):
-        return "remote-run: the agents' licences do not grant it"
-    most = grant.limit("agents_per_run")
-    if most is not None and agents > most:
-        return f"agents_per_run: at most {most:g} agents in one run, not {agents}"
-    return None
-
-
 def _stages(agents: int, canary: Canary | None) -> list[int]:
     """How many agents each stage asks."""
     if canary is None or agents <= 1:
@@ -279,89 +228,6 @@ def _touches(reach: Reach) -> ColumnElement[bool]:
         group_run_agent.c.agent_id == agent.c.agent_id,
         reach.condition(agent),
     )
-
-
-async def _members(connection: AsyncConnection, reach: Reach, run_id: str) -> Sequence[Any]:
-    return (
-        await connection.execute(
-            select(
-                group_run_agent.c.agent_id,
-                group_run_agent.c.stage,
-                group_run_agent.c.refused,
-                agent.c.name,
-                command.c.command_id,
-                command.c.state,
-                command.c.reason,
-                command.c.verdict,
-                command.c.report_id,
-                command.c.progress,
-                report.c.id.label("report"),
-            )
-            .join(agent, agent.c.agent_id == group_run_agent.c.agent_id)
-            .outerjoin(command, command.c.command_id == group_run_agent.c.command_id)
-            .outerjoin(
-                report,
-                (report.c.agent_id == command.c.agent_id) & (report.c.report_id == command.c.report_id),
-            )
-            .where(group_run_agent.c.run_id == run_id, reach.condition(agent))
-            .order_by(group_run_agent.c.stage, agent.c.name, agent.c.agent_id)
-        )
-    ).all()
-
-
-async def _detail(connection: AsyncConnection, call: Call, run_id: str) -> GroupRunDetail:
-    run = (await connection.execute(select(group_run).where(group_run.c.run_id == run_id))).one_or_none()
-    rows = await _members(connection, call.person.reach("commands:read"), run_id)
-    if run is None or not rows:
-        raise Refused("not-found")
-    view = _view(run, rows)
-    found = [_member(row) for row in rows]
-    mark = mark_of(msgspec.to_builtins([view, found]))
-    return GroupRunDetail(**msgspec.structs.asdict(view), members=found, mark=mark)
-
-
-def _member(row: Any) -> Member:
-    state: State = "rejected" if row.refused is not None else row.state or "created"
-    return Member(
-        agent_id=row.agent_id,
-        name=row.name,
-        stage=row.stage,
-        state=state,
-        command_id=row.command_id,
-        reason=row.refused or row.reason,
-        verdict=row.verdict,
-        report_id=row.report_id,
-        report=row.report,
-        progress=progress_of(row.progress),
-    )
-
-
-def _view(run: Any, rows: Sequence[Any]) -> GroupRunView:
-    asked = [row for row in rows if row.refused is not None or row.state is not None]
-    settled = run.state != "running" and all(is_settled(row) for row in asked)
-    return GroupRunView(
-        run_id=run.run_id,
-        case=run.case_name,
-        state=run.state,
-        settled=settled,
-        stage=run.stage,
-        stages=json.loads(run.stages),
-        created=stamp(run.created),
-        created_by=run.created_by,
-        ended=stamp(run.ended),
-        reason=run.reason,
-        agents=len(rows),
-        counts=dict(Counter(_member(row).state for row in rows)),
-        verdict=_verdict(rows) if settled else None,
-    )
-
-
-def _verdict(rows: Sequence[Any]) -> Verdict:
-    """The worst of all; an agent that did not measure could not be judged."""
-    verdicts = {
-        row.verdict if row.state == "done" and row.verdict in _WORST_FIRST else "error" for row in rows
-    }
-    return next(verdict for verdict in _WORST_FIRST if verdict in verdicts)
 
 
 def _previewed(

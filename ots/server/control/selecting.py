@@ -63,3 +63,13 @@ async def selected(connection: AsyncConnection, wanted: Choice, reach: Reach) ->
     if missing:
         raise Refused("not-found", f"no active agent {missing[0]!r}")
     return rows
+
+
+def licence_says(grant: Any, agents: int) -> str | None:
+    """Why this agent's licence does not let it take part; None if it does."""
+    if not grant.covers("remote-run"):
+        return "remote-run: the agents' licences do not grant it"
+    most = grant.limit("agents_per_run")
+    if most is not None and agents > most:
+        return f"agents_per_run: at most {most:g} agents in one run, not {agents}"
+    return None
