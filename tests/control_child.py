@@ -100,7 +100,7 @@ class ChildRuns:
 
 async def main(folder: Path, kind: str) -> None:
     if kind == "older":
-        wire.Command = OlderCommand
+        setattr(wire, "Command", OlderCommand)  # noqa: B010
     membership = read_membership(folder)
     assert membership is not None
     ledger = Ledger.of(folder)

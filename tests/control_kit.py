@@ -35,8 +35,7 @@ class ObedientAgent:
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.control_child", str(self.folder)]
-                + [self.kind] * bool(self.kind),
+                [sys.executable, "-m", "tests.control_child", str(self.folder), self.kind],
                 cwd=ROOT,
                 env={**os.environ, "OTS_DATA_DIR": str(self.folder), **self.environment},
                 stdin=subprocess.DEVNULL,
