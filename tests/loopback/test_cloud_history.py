@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from sqlite3 import connect
 from typing import Any
 
 import aiohttp
@@ -27,6 +25,7 @@ from ots.server.database.tables import audit, report
 from ots.server.first_start import default_database
 from ots.server.history import USUALLY_KEPT, History
 from tests.cloud_kit import CloudServer, HandAgent, Visitor, administrator, cloud_server
+from tests.server_data import ask
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -192,9 +191,8 @@ async def test_a_server_forgets_by_itself(tmp_path: Path) -> None:
             path = f"/api/v1/agents/{agent.agent_id}/commands"
             made = (await admin.send("POST", path, {"kind": "ping"}))[1]
             await admin.send("DELETE", f"/api/v1/commands/{made['command_id']}")
-    with closing(connect(tmp_path / "server.sqlite3", isolation_level=None)) as database:
-        for column in ("changed", "not_after", "lost_after"):
-            database.execute(f"UPDATE command SET {column} = {column} - {4 * DAY}")
-        with cloud_server(tmp_path, options=["--keep-history", "3"]):
-            await until(lambda: database.execute("SELECT count(*) FROM command").fetchone() == (0,))
-        assert database.execute("SELECT seq FROM command_counter").fetchone() == (1,)
+    for column in ("changed", "not_after", "lost_after"):
+        ask(cloud.address, f"UPDATE command SET {column} = {column} - {4 * DAY}")
+    with cloud_server(tmp_path, options=["--keep-history", "3"]):
+        await until(lambda: ask(cloud.address, "SELECT count(*) FROM command") == [(0,)])
+    assert ask(cloud.address, "SELECT seq FROM command_counter") == [(1,)]

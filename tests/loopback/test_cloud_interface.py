@@ -154,6 +154,7 @@ class Place:
             "editAgent": {"name": "taken over", "tags": ["intruder"]},
             "giveCommand": {"kind": "ping", "reason": "a leak"},
             "startGroupRun": self.group_run(),
+            "previewGroupRun": {name: self.group_run()[name] for name in ("on", "run")},
             "changeAgent": {"action": "suspend", "reason": "a leak"},
             "makeToken": {"department": self.mark, "project": f"p-{self.mark}"},
             "makeLicence": {"tier": "professional", "agent_id": self.objects["agent_id"]},
