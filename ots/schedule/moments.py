@@ -113,15 +113,18 @@ def _of_campaign(
     first = campaign.first or local_day(since, zone) + timedelta(days=1)
     today = local_day(after, zone) - timedelta(days=1)  # a window that goes over midnight
     for number in range(max(0, (today - first).days), campaign.days):
-        for moment in _of_day(schedule, campaign, seed, first + timedelta(days=number)):
+        for moment in _of_day(schedule, campaign, seed, first, number):
             if moment > after:
                 yield moment
 
 
-def _of_day(schedule: Schedule, campaign: Campaign, seed: str, day: date) -> list[float]:
-    """The day's times: drawn over what is open, then pushed apart by the gap, half a gap from each end so
-    that two days keep it too. A day with too little room has fewer."""
-    open_ = spans(schedule.windows, schedule.zone or _UTC, day)
+def _of_day(schedule: Schedule, campaign: Campaign, seed: str, first: date, day_number: int) -> list[float]:
+    """The times of a day of the campaign: drawn over what is open, then pushed apart by the gap, half a gap
+    from each end so that two days keep it too. A day with too little room has fewer."""
+    day, zone = first + timedelta(days=day_number), schedule.zone or _UTC
+    open_ = spans(schedule.windows, zone, day)
+    if day_number > 0:
+        open_ = _behind(spans(schedule.windows, zone, day - timedelta(days=1)), open_)
     room = sum(end - start for start, end in open_)
     gap, wanted = campaign.min_gap, campaign.runs_per_day
     if room == 0:
@@ -131,6 +134,14 @@ def _of_day(schedule: Schedule, campaign: Campaign, seed: str, day: date) -> lis
     free = room - wanted * gap
     drawn = sorted(fraction(f"{seed} {day} {number}") for number in range(wanted))
     return [_placed(open_, each * free + (number + 0.5) * gap) for number, each in enumerate(drawn)]
+
+
+def _behind(
+    yesterday: list[tuple[float, float]], today: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What of today's times comes after yesterday's: a window over midnight is all of the earlier day."""
+    over = yesterday[-1][1] if yesterday else 0.0
+    return [(max(start, over), end) for start, end in today if end > over]
 
 
 def _placed(open_: list[tuple[float, float]], into: float) -> float:
