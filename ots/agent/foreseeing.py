@@ -23,13 +23,12 @@ from ots.remote.control_wire import Foreseen, Reason
 from ots.remote.membership import managed_from
 from ots.session.admission import foresee
 from ots.session.intent import PRECHECK
-from ots.session.link_budget import within_budgets
+from ots.session.link_budget import check_budgets
 from ots.session.link_record import BeyondBudget
 from ots.session.usage import UsageError
 
 _MOST_REASONS = 20
 _MOST_TEXT = 300
-_A_MOMENT = 1.0
 
 
 def foreseen(order: Order) -> Foreseen:
@@ -40,9 +39,9 @@ def foreseen(order: Order) -> Foreseen:
     except Refused as refused:
         return refusal("case", str(refused))
     try:
-        with within_budgets(f"preview {order.order_id}", plan, stated, _A_MOMENT):
-            server = managed_from(stated.data_dir)
-            _, _, decision = foresee(plan, order.issuer, stated, server=server, moment=time.time())
+        check_budgets(plan, stated)
+        server = managed_from(stated.data_dir)
+        _, _, decision = foresee(plan, order.issuer, stated, server=server, moment=time.time())
     except BeyondBudget as beyond:
         return refusal("budget", str(beyond))
     except UsageError as error:

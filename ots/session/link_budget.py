@@ -94,6 +94,21 @@ def within_budgets(run: str, plan: Plan, settings: Settings, seconds: float) -> 
             record.close()
 
 
+def check_budgets(plan: Plan, settings: Settings) -> None:
+    """Raises BeyondBudget where a run of the plan would now. Nothing is set aside."""
+    stated, wanted = budgets(settings), moves_over(plan)
+    if not stated.keys() & wanted.keys():
+        return
+    try:
+        record = LinkRecord(settings.data_dir)
+        try:
+            record.check(wanted, stated, time.time())
+        finally:
+            record.close()
+    except LinkRecordError as error:
+        raise BeyondBudget(f"what the links have moved can't be read: {error}") from None
+
+
 def _weight(most: int | None) -> float:
     return float("inf") if most is None else most
 

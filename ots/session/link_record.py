@@ -104,20 +104,17 @@ class LinkRecord:
         Returns the most that it may move in all; None where none of its links has a budget. Raises
         BeyondBudget; then nothing was set aside.
         """
-        limit: int | None = None
         with self._writing(moment) as database:
             database.execute("DELETE FROM aside WHERE run = ?", (run,))
-            for link in sorted(wanted.keys() & budgets.keys()):
-                budget, most = budgets[link], wanted[link]
-                use = _use(database, link, budget.month(moment))
-                taken = use.moved + sum(use.aside.values())
-                beyond = budget.beyond(link, taken, most)
-                if beyond is not None or most is None:
-                    raise BeyondBudget(beyond)
-                left = max(0, budget.bytes - taken)
-                limit = left if limit is None else min(limit, left)
-                database.execute("INSERT INTO aside VALUES (?, ?, ?, ?)", (run, link, most, until))
+            limit = _left(database, wanted, budgets, moment)
+            rows = [(run, link, wanted[link], until) for link in sorted(wanted.keys() & budgets.keys())]
+            database.executemany("INSERT INTO aside VALUES (?, ?, ?, ?)", rows)
         return limit
+
+    def check(self, wanted: Mapping[str, int | None], budgets: Mapping[str, Budget], moment: float) -> None:
+        """Raises BeyondBudget for a run that could not set this aside now."""
+        with self._writing(moment) as database:
+            _left(database, wanted, budgets, moment)
 
     def let_go(self, run: str, moment: float) -> None:
         """A run has ended, and all that it moved is booked."""
@@ -153,6 +150,26 @@ class LinkRecord:
             database.execute(_ADD, (link, "", int(until // _DAY), count))
         database.execute("DELETE FROM aside WHERE until < ?", (moment,))
         database.execute("DELETE FROM moved WHERE day < ?", (int(moment // _DAY) - _KEPT,))
+
+
+def _left(
+    database: sqlite3.Connection,
+    wanted: Mapping[str, int | None],
+    budgets: Mapping[str, Budget],
+    moment: float,
+) -> int | None:
+    """What is left of the tightest of the budgets; None where no link has one. Raises BeyondBudget."""
+    limit: int | None = None
+    for link in sorted(wanted.keys() & budgets.keys()):
+        budget = budgets[link]
+        use = _use(database, link, budget.month(moment))
+        taken = use.moved + sum(use.aside.values())
+        beyond = budget.beyond(link, taken, wanted[link])
+        if beyond is not None:
+            raise BeyondBudget(beyond)
+        left = max(0, budget.bytes - taken)
+        limit = left if limit is None else min(limit, left)
+    return limit
 
 
 def _use(database: sqlite3.Connection, link: str, since: date) -> Use:

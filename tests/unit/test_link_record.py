@@ -58,6 +58,14 @@ def test_what_would_exceed_the_month_is_told_why(record: LinkRecord) -> None:
     assert record.set_aside("b", {"wwan0": 300}, BUDGETS, NOW, NOW + HOUR) == 300
 
 
+def test_whether_a_run_would_fit_is_asked_without_setting_anything_aside(record: LinkRecord) -> None:
+    record.set_aside("a", {"wwan0": 600}, BUDGETS, NOW, NOW + HOUR)
+    record.check({"wwan0": 400, "eth0": None}, BUDGETS, NOW)
+    with pytest.raises(BeyondBudget, match="400"):
+        record.check({"wwan0": 401}, BUDGETS, NOW)
+    assert taken(record) == (0, 600)
+
+
 def test_the_same_run_sets_aside_once(record: LinkRecord) -> None:
     for _ in range(3):
         record.set_aside("a", {"wwan0": 600}, BUDGETS, NOW, NOW + HOUR)
