@@ -167,6 +167,14 @@ def test_series_of_a_long_upload_stays_small() -> None:
     assert len(arrivals.t) <= SERIES_POINTS
     assert arrivals.total[-1] == 2_000_000
     assert arrivals.t == sorted(arrivals.t)
+    assert (arrivals.t[0], arrivals.total[0]) == (0.0, 10)
+
+
+def test_series_of_a_fast_upload_has_a_beginning_and_an_end() -> None:
+    arrivals = Arrivals()
+    for moment in (1.0, 1.001, 1.002):
+        arrivals.add(moment, 10)
+    assert (arrivals.t, arrivals.total) == ([1.0, 1.002], [10, 30])
 
 
 async def test_an_upload_over_ftp_is_counted_and_not_given_back(peers: Peers) -> None:

@@ -7,7 +7,10 @@ SERIES_POINTS = 20_000
 
 
 class Arrivals:
-    """Cumulative bytes over the monotonic clock, one point for the last read of each `grain` seconds."""
+    """Cumulative bytes over the monotonic clock: of the first read, then of the last one in each `grain`.
+
+    So a body of several reads has a beginning and an end, however fast it came.
+    """
 
     def __init__(self) -> None:
         self.grain = SERIES_GRAIN
@@ -20,16 +23,17 @@ class Arrivals:
     def add(self, t: float, count: int) -> None:
         self.bytes += count
         if self.first is None:
-            self.first = t
-        if self.t and t < self._bucket_end:
+            self.first = self._bucket_end = t
+        elif t <= self._bucket_end:
             self.t[-1], self.total[-1] = t, self.bytes
             return
+        else:
+            self._bucket_end = t + self.grain
         if len(self.t) >= SERIES_POINTS:
-            self.t, self.total = self.t[1::2], self.total[1::2]
+            self.t, self.total = self.t[:1] + self.t[1::2], self.total[:1] + self.total[1::2]
             self.grain *= 2
         self.t.append(t)
         self.total.append(self.bytes)
-        self._bucket_end = t + self.grain
 
     def document(self) -> dict[str, object]:
         """`seconds` lie between the first read and the last."""
