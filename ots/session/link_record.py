@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ots.session.shared_database import SharedDatabase
+
 if TYPE_CHECKING:
     from ots.schedule.state import Budget
 
@@ -23,7 +25,6 @@ _DAY = 86_400.0
 _KEPT = 62
 """Days: two months, since a month begins where its budget says."""
 
-_BUSY_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS moved (
     link TEXT, network TEXT, day INTEGER, bytes INTEGER NOT NULL, PRIMARY KEY (link, network, day)
@@ -64,22 +65,12 @@ class LinkRecord:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute("PRAGMA synchronous=NORMAL")
-                self._connection.executescript(_TABLES)
-            except BaseException:
-                self._connection.close()
-                raise
+            self._database = SharedDatabase(self._path, _TABLES)
         except (sqlite3.Error, OSError) as error:
             raise LinkRecordError(f"{self._path}: {error}") from None
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def book(self, moment: float, moved: Mapping[tuple[str, str], int], run: str | None = None) -> None:
         """Adds bytes by link and network; what was set aside for `run` becomes less by them."""
@@ -129,27 +120,21 @@ class LinkRecord:
     @contextmanager
     def _writing(self, moment: float) -> Iterator[sqlite3.Connection]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._settle(moment)
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+            with self._database.writing() as connection:
+                _settle(connection, moment)
+                yield connection
         except sqlite3.Error as error:
             raise LinkRecordError(f"{self._path}: {error}") from None
 
-    def _settle(self, moment: float) -> None:
-        """What was set aside for runs of which nobody heard any more counts as moved."""
-        database = self._connection
-        for link, until, count in database.execute(
-            "SELECT link, until, bytes FROM aside WHERE until < ?", (moment,)
-        ).fetchall():
-            database.execute(_ADD, (link, "", int(until // _DAY), count))
-        database.execute("DELETE FROM aside WHERE until < ?", (moment,))
-        database.execute("DELETE FROM moved WHERE day < ?", (int(moment // _DAY) - _KEPT,))
+
+def _settle(database: sqlite3.Connection, moment: float) -> None:
+    """What was set aside for runs of which nobody heard any more counts as moved."""
+    for link, until, count in database.execute(
+        "SELECT link, until, bytes FROM aside WHERE until < ?", (moment,)
+    ).fetchall():
+        database.execute(_ADD, (link, "", int(until // _DAY), count))
+    database.execute("DELETE FROM aside WHERE until < ?", (moment,))
+    database.execute("DELETE FROM moved WHERE day < ?", (int(moment // _DAY) - _KEPT,))
 
 
 def _left(

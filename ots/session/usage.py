@@ -11,11 +11,11 @@ from pathlib import Path
 from ots.policy.issuer import IssuerKind
 from ots.policy.planned import Used
 from ots.policy.rule import MINUTE
+from ots.session.shared_database import SharedDatabase
 
 FILE = "policy-usage.db"
 
 _DAY = 86_400.0
-_BUSY_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS asked (ip TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS moved (kind TEXT, day INTEGER, bytes INTEGER NOT NULL, PRIMARY KEY (kind, day));
@@ -33,20 +33,19 @@ class Usage:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._connection = self._open()
+                self._database = SharedDatabase(self._path, _TABLES)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
                 # What it held counts for a minute and a day; a damaged record is no reason to stop for ever.
                 self._path.replace(self._path.with_suffix(".damaged"))
-                self._connection = self._open()
+                self._database = SharedDatabase(self._path, _TABLES)
         except (sqlite3.Error, OSError) as error:
             raise UsageError(f"{self._path}: {error}") from None
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def used(self, kind: IssuerKind, moment: float) -> Used:
         """What a kind of issuer has used by this moment."""
@@ -91,29 +90,10 @@ class Usage:
                 "INSERT OR REPLACE INTO consent VALUES (?, ?, ?)", (place, given, moment + lasts)
             )
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_TABLES)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+            with self._database.writing() as connection:
+                yield connection
         except sqlite3.Error as error:
             raise UsageError(f"{self._path}: {error}") from None
