@@ -19,6 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 WORKERS ?= 3
 CORE := $(VENV)/ots-core.stamp
 DEV := $(VENV)/ots-dev.stamp
+UNFINISHED := $(VENV)/ots-unfinished
 ENVIRONMENT := setup.cfg pyproject.toml Makefile
 
 help: ## Says what there is
@@ -72,16 +73,22 @@ clean: ## Removes all that the other targets made here
 
 # --- the environment ------------------------------------------------------------------------------------------
 
+# What a pip that was killed leaves behind looks installed to the next one, so such an environment is made anew.
+define install
+@test ! -e $(UNFINISHED) || rm -rf $(VENV)
+@mkdir -p $(VENV) && touch $(UNFINISHED)
+@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+@$(1); code=$$?; test $$code -gt 128 || rm -f $(UNFINISHED); exit $$code
+endef
+
 $(CORE): $(ENVIRONMENT) | python
 	@echo "installing OTS and its server into $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -e '.[server]' || { echo "without the cloud server, then"; $(PIP) install -e .; }
+	$(call install,$(PIP) install -e '.[server]' || { echo "without the cloud server: see above"; $(PIP) install -e .; })
 	@touch $@
 
 $(DEV): $(ENVIRONMENT) | python
 	@echo "installing OTS and what its tests need into $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -e '.[dev]'
+	$(call install,$(PIP) install -e '.[dev]')
 	@touch $(CORE) $@
 
 python:
